@@ -1,0 +1,109 @@
+# `make demo` and `make test` work on a machine with only python3 and make: each builds .venv and does its whole job.
+# `make help` lists the targets.
+#
+# Variables, given as `make NAME=value target`:
+#   PYTHON       the Python, 3.11 or newer, that builds the environment (python3)
+#   TORCH_INDEX  an extra package index for torch, where pip's own has no CPU build: https://download.pytorch.org/whl/cpu
+#   WORKERS      parallel test processes, one thread each (2)
+
+PYTHON ?= python3
+TORCH_INDEX ?=
+WORKERS ?= 2
+
+VENV := .venv
+ORACLE := .venv-oracle
+TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+	$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+
+# Threads that spin while they wait slow each other down as soon as there are more of them than cores.
+export OMP_WAIT_POLICY ?= passive
+
+# The local Inception layers, if they lie beside this folder; HQGAN_INCEPTION= (empty) does without.
+INCEPTION := ../shared/weights/inception_2015-12-05_to_mixed7a.safetensors
+ifneq ($(wildcard $(INCEPTION)),)
+export HQGAN_INCEPTION ?= $(CURDIR)/$(INCEPTION)
+endif
+
+# One thread in each test process. --dist loadfile keeps a file's fixtures, such as a trained model, in one process.
+PYTEST := OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest
+PARALLEL := -n $(WORKERS) --dist loadfile
+MARKED := slow or faults or browser or cluster or gpu or hardware or oracle
+# pytest leaves with 5 where no test carries the marker: nothing to run is not a failure.
+OR_NONE := || { status=$$?; test $$status -eq 5; }
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lint types layers slow oracles faults bench constraints clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.core  ## train a small model on embedded images, sample and measure it (5 minutes, no network)
+	$(VENV)/bin/hqgan demo
+
+test: $(VENV)/.dev  ## all tests but the marked ones
+	$(PYTEST) $(PARALLEL) -m "not ($(MARKED))"
+
+check: lint types layers  ## what every commit passes: lint, types, layering and the quickest tests
+	$(PYTEST) $(PARALLEL) -m "not ($(MARKED))" tests/test_repository.py tests/quantum tests/models
+
+lint: $(VENV)/.dev  ## ruff: rules and format
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+types: $(VENV)/.dev  ## mypy
+	$(VENV)/bin/mypy
+
+layers: $(VENV)/.dev  ## the dependency direction between the packages
+	$(PYTEST) tests/test_layers.py
+
+slow: $(VENV)/.dev  ## tests marked slow
+	$(PYTEST) $(PARALLEL) -m "slow and not (faults or browser or cluster or gpu or hardware or oracle)" $(OR_NONE)
+
+faults: $(VENV)/.dev  ## tests marked faults: kills, full disks, bad input
+	$(PYTEST) -m faults $(OR_NONE)
+
+oracles: $(ORACLE)/.done  ## tests against tools that need torchvision, in an environment of their own
+	OMP_NUM_THREADS=1 $(ORACLE)/bin/python -m pytest -m oracle $(OR_NONE)
+
+bench: $(VENV)/.bench  ## speed and memory, each figure beside the machine's own matrix rate
+	for script in benchmarks/*.py; do $(VENV)/bin/python $$script || exit 1; done
+
+constraints:  ## resolve constraints.txt anew
+	rm -rf .venv-constraints && $(PYTHON) -m venv .venv-constraints
+	.venv-constraints/bin/python .ci/constraints.py $(TORCH)
+	rm -rf .venv-constraints
+
+clean:  ## remove environments and caches, keep runs/
+	rm -rf .venv .venv-oracle .venv-constraints dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ---- environments: a stamp file each, older than pyproject.toml or constraints.txt means install again ----
+
+# pip is the last thing that venv writes, so an interrupted build is built again.
+$(VENV)/bin/pip $(ORACLE)/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "hqgan needs Python 3.11 or newer; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+		{ echo "This Python cannot build environments (no venv or ensurepip)." \
+		"On Debian or Ubuntu: apt-get install python3-venv. Or name another: make PYTHON=... $(MAKECMDGOALS)" >&2; exit 1; }
+	$(PYTHON) -m venv $(@:%/bin/pip=%)
+
+$(VENV)/.core: pyproject.toml constraints.txt | $(VENV)/bin/pip
+	$(VENV)/bin/python $(PIP_INSTALL) -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.core
+	$(VENV)/bin/python $(PIP_INSTALL) -e '.[dev]'
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.core
+	$(VENV)/bin/python $(PIP_INSTALL) -e '.[bench]'
+	@touch $@
+
+# torchvision 0.16.2 is the newest that imports beside a CPU torch of today from the common index, and only without its
+# own pin of torch (--no-deps); torch-fidelity comes the same way, or pip would mend the pair with a CUDA torch.
+$(ORACLE)/.done: pyproject.toml constraints.txt | $(ORACLE)/bin/pip
+	$(ORACLE)/bin/python $(PIP_INSTALL) -e '.[dev]' requests tqdm
+	$(ORACLE)/bin/python $(PIP_INSTALL) --no-deps torchvision==0.16.2 torch-fidelity
+	@touch $@

@@ -1,0 +1,376 @@
+"""The command line: parse, call one function, print.
+
+Human text goes to stderr; with --json one JSON object goes to stdout. Exit codes: 0 done, 1 failed, 2 wrong usage,
+130 interrupted with the state saved.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from hqgan.errors import HqganError, UsageError
+
+console = Console(stderr=True)
+
+app = typer.Typer(
+    name="hqgan",
+    help="HybridQ: a hybrid classical-quantum GAN for colour skin-lesion images.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data_app = typer.Typer(help="Look at a data set, or fetch a public one.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+Out = Annotated[Path, typer.Option(help="where results go")]
+Json = Annotated[bool, typer.Option("--json", help="print one JSON object on stdout")]
+Seed = Annotated[int, typer.Option(help="seed of everything random", min=0, max=2**31 - 1)]
+DataPath = Annotated[
+    str | None,
+    typer.Option(
+        "--data", help="folder, csv or npz of images; 'embedded' for the built-in synthetic lesions"
+    ),
+]
+Label = Annotated[
+    str | None, typer.Option(help="csv column used as class, where there is a choice")
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        help="Inception weights file, or 'download' to fetch FID's once (else HQGAN_INCEPTION, else fd_tiny)"
+    ),
+]
+
+
+@app.command(epilog="Example: hqgan train --data images/ --size 64 --kimg 250 --out runs/mine")
+def train(
+    data: DataPath = None,
+    out: Out = Path("runs/hybridq"),
+    preset: Annotated[str | None, typer.Option(help="hybridq, hybridq-v1, mediq-v2")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="YAML with any subset of the keys of config.yaml")
+    ] = None,
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", help="KEY=VALUE, e.g. generator.qubits=8")
+    ] = None,
+    size: Annotated[int | None, typer.Option(help="edge of the images: 32, 64 or 128")] = None,
+    kimg: Annotated[
+        float | None, typer.Option(help="thousands of real images shown to the critic")
+    ] = None,
+    batch: Annotated[int | None, typer.Option(help="images of a step")] = None,
+    seed: Annotated[int | None, typer.Option(help="seed of everything random")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps")] = None,
+    label: Label = None,
+    init: Annotated[str | None, typer.Option(help="fine-tune from this run")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="print the resolved configuration and stop")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Train a generator; the same command continues, with a larger --kimg goes further."""
+    from hqgan.config import load_config, to_yaml
+
+    overrides = {
+        "data.path": data,
+        "data.label": label,
+        "size": size,
+        "kimg": kimg,
+        "batch": batch,
+        "seed": seed,
+        "device": device,
+        "init.run": init,
+    }
+    resolved = load_config(preset, config, overrides, assignments or ())
+    if dry_run:
+        if as_json:
+            emit(resolved.model_dump(mode="json"))
+        else:
+            console.print(to_yaml(resolved), highlight=False, markup=False, end="")
+        return
+    from hqgan.training import train as run_training
+
+    with training_progress() as callbacks:
+        result = run_training(resolved, out, callbacks=callbacks)
+    say(f"{result.images_seen:,} images seen, {result.images_per_second:.0f} images/s")
+    say(f"snapshot: {result.snapshot}\nsamples:  {out / 'samples'}")
+    say(f"next:     hqgan evaluate {out}   |   hqgan sample {out} --per-class 16 --out images")
+    if as_json:
+        emit(result)
+
+
+@app.command(epilog="Example: hqgan sample runs/mine --per-class 100 --out synthetic")
+def sample(
+    run: Annotated[Path, typer.Argument(help="run folder or snapshot")],
+    out: Out = Path("samples"),
+    per_class: Annotated[int | None, typer.Option(help="images of every class")] = None,
+    n: Annotated[
+        int | None, typer.Option("--n", help="images in all, in the class mix of the training data")
+    ] = None,
+    like: Annotated[
+        str | None, typer.Option(help="take the class mix of these data instead")
+    ] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Write synthetic images as OUT/<class>/*.png and OUT/grid.png."""
+    from hqgan.workflows import sample as run_sampling
+
+    with counter("sampling") as progress:
+        result = run_sampling(
+            run, out, per_class=per_class, n=n, like=like, seed=seed, progress=progress
+        )
+    say(f"{result.files} images in {result.out}, overview in {result.grid}")
+    if as_json:
+        emit(result)
+
+
+@app.command(epilog="Example: hqgan evaluate runs/mine --curve")
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="run folder or snapshot")],
+    data: DataPath = None,
+    split: Annotated[str, typer.Option(help="val, or test together with --final")] = "val",
+    final: Annotated[bool, typer.Option("--final", help="open the test split; recorded")] = False,
+    n: Annotated[
+        int | None, typer.Option("--n", help="generated images (default: as many as the split has)")
+    ] = None,
+    curve: Annotated[
+        bool, typer.Option("--curve", help="measure every snapshot with 500 images")
+    ] = False,
+    inception_weights: Weights = None,
+    label: Label = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Measure a generator on val (or, once, on test) and print each number beside its floor."""
+    from hqgan.evaluation import load_extractor
+    from hqgan.evaluation.run import data_of, evaluate_run
+
+    download = inception_weights == "download"
+    with stages() as progress:
+        extractor = load_extractor(
+            None if download else inception_weights,
+            download=download,
+            progress=lambda *at: progress("weights", *at),
+        )
+        path, column = (data, label) if data else data_of(run)
+        measured = evaluate_run(
+            run,
+            path,
+            extractor,
+            split=split,
+            final=final,
+            n=n,
+            seed=seed,
+            curve=curve,
+            label=column,
+            progress=progress,
+        )
+    for one in measured:
+        say(f"\n{one.snapshot} ({one.images_seen:,} images), {extractor}")
+        for line in table(one.records):
+            say(line)
+    if as_json:
+        recipes = measured[-1].records
+        points = [{"images_seen": m.images_seen, "recipes": m.records} for m in measured]
+        emit({"recipes": recipes, **({"curve": points} if curve else {})})
+
+
+@app.command()
+def demo(
+    out: Out = Path("runs/demo"),
+    kimg: Annotated[float | None, typer.Option(help="thousands of images to train on")] = None,
+    as_json: Json = False,
+) -> None:
+    """Train on built-in synthetic lesions for a few minutes and show what comes out; no data, no network."""
+    from hqgan.workflows import demo as run_demo
+
+    with training_progress() as callbacks:
+        result = run_demo(out, **({} if kimg is None else {"kimg": kimg}), callbacks=callbacks)
+    say(f"\npictures: {result.grid}  (rows in pairs: embedded images, generated images)")
+    say(
+        f"{result.recipe}:  {result.value:.4g} against the embedded validation images; real images score {result.floor:.4g}"
+    )
+    say(f"run:      {result.run}\n")
+    say("On your own images (one folder a class, or a csv):")
+    say("  hqgan data inspect PATH\n  hqgan train --data PATH --size 64 --kimg 250 --out runs/mine")
+    say("  hqgan evaluate runs/mine\n  hqgan sample runs/mine --per-class 100 --out synthetic")
+    if as_json:
+        emit(result)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Say what this machine offers, what is missing, and the command that mends it."""
+    from hqgan.doctor import examine
+
+    findings = examine()
+    for finding in findings:
+        say(f"{'ok ' if finding.ok else 'BAD'} {finding.name:18} {finding.state}")
+        if finding.remedy:
+            say(f"    {'':18} -> {finding.remedy}")
+    if as_json:
+        emit({"findings": [asdict(f) for f in findings]})
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(1)
+
+
+@data_app.command("inspect")
+def data_inspect(
+    path: Annotated[str, typer.Argument(help="folder, csv or npz of images; or 'embedded'")],
+    label: Label = None,
+    as_json: Json = False,
+) -> None:
+    """Classes, counts, splits, sizes, unreadable files, duplicates, and leaks between splits."""
+    from hqgan.data import inspect
+
+    with counter("looking") as progress:
+        found = inspect(path, label=label, progress=progress)
+    for line in found.lines():
+        say(line)
+    if as_json:
+        emit(found.to_dict())
+
+
+@data_app.command("download")
+def data_download(
+    name: Annotated[str, typer.Argument(help="ham10000, dermamnist, dermamnist-64 ...")],
+    out: Annotated[Path | None, typer.Option(help="folder (default: data/NAME)")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="accept the licence printed")] = False,
+    mirror: Annotated[
+        str | None, typer.Option(help="fetch the files from this address instead")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Fetch a public data set: prints its licence and asks; an interrupted download continues."""
+    from hqgan.data import download
+
+    def ask(terms: str) -> bool:
+        say(terms)
+        return yes or (sys.stdin.isatty() and typer.confirm("Do you accept these terms?", err=True))
+
+    with stages() as progress:
+        target = download(
+            name, out or Path("data") / name, ask=ask, base_url=mirror, progress=progress
+        )
+    say(f"ready: hqgan data inspect {target}")
+    if as_json:
+        emit({"path": str(target)})
+
+
+def main() -> None:
+    """Entry point: every failure a user can cause is one paragraph and an exit code."""
+    try:
+        app(standalone_mode=False)
+    except HqganError as error:
+        fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        fail("interrupted", 130)
+    except typer.Exit as stop:
+        sys.exit(stop.exit_code)
+    except Exception as error:
+        shown = getattr(error, "format_message", None)  # click's own usage errors
+        if shown is None:
+            raise
+        fail(f"{shown()} (see hqgan --help)", UsageError.exit_code)
+
+
+def fail(message: str, code: int) -> None:
+    console.print(f"error: {message}", style="red", highlight=False, markup=False)
+    sys.exit(code)
+
+
+def say(text: str) -> None:
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def emit(value: Any) -> None:
+    """The one JSON object on stdout."""
+    print(
+        json.dumps(asdict(value) if is_dataclass(value) and not isinstance(value, type) else value)
+    )
+
+
+def table(records: list[dict[str, Any]]) -> Iterator[str]:
+    """Recipes as aligned lines; a value that is not defined says why."""
+    yield f"  {'recipe':10} {'class':16} {'value':>10} {'95 % interval':>23} {'floor':>10} {'real':>6} {'fake':>6}"
+    for record in records:
+        name = record["class"] or "all"
+        head = f"  {record['recipe']:10} {name:16}"
+        if record["value"] is None:
+            yield f"{head} {'-':>10} {record['reason']}"
+            continue
+        low_high = "[{:.4g}, {:.4g}]".format(*record["interval"]) if record["interval"] else ""
+        floor = f"{record['floor']:.4g}" if record["floor"] is not None else ""
+        yield f"{head} {record['value']:10.4g} {low_high:>23} {floor:>10} {record['n_real']:6} {record['n_fake']:6}"
+
+
+@contextmanager
+def stages() -> Iterator[Callable[[str, int, int | None], None]]:
+    """A progress bar for each named stage; plain lines at every tenth where there is no terminal."""
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as bars:
+        known: dict[str, Any] = {}
+
+        def update(stage: str, done: int, total: int | None) -> None:
+            if stage not in known or (done < bars.tasks[known[stage]].completed):
+                known[stage] = bars.add_task(stage, total=total)
+            before = bars.tasks[known[stage]].completed
+            bars.update(known[stage], completed=done, total=total)
+            if not console.is_terminal and total and 10 * done // total > 10 * before // total:
+                say(f"{stage}: {done:,} of {total:,}")
+
+        yield update
+
+
+@contextmanager
+def counter(stage: str) -> Iterator[Callable[[int, int], None]]:
+    """A single progress bar, called as progress(done, total)."""
+    with stages() as progress:
+        yield lambda done, total: progress(stage, done, total)
+
+
+@contextmanager
+def training_progress() -> Iterator[Any]:
+    """Callbacks that show images/s, remaining time and losses while a model trains."""
+    from hqgan.training import Callbacks
+
+    with stages() as bars:
+
+        def progress(seen: int, goal: int, record: dict[str, float]) -> None:
+            minutes = (goal - seen) / max(record["images_per_second"], 1e-9) / 60
+            text = (
+                f"{seen / 1000:.0f}/{goal / 1000:g} kimg  {record['images_per_second']:.0f} images/s  "
+                f"{minutes:.0f} min left  critic {record['critic_loss']:.3f}  "
+                f"generator {record.get('generator_loss', float('nan')):.3f}  diversity {record['diversity']:.2f}"
+            )
+            if console.is_terminal:
+                status.update(text)
+            else:
+                say(text)
+
+        with console.status("starting", spinner="line") as status:
+            yield Callbacks(
+                message=lambda text: say(text),
+                decoding=lambda done, total: bars("decoding", done, total),
+                progress=progress,
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,306 @@
+"""The configuration of a training run: the only place where YAML, flags and environment become Python.
+
+A run is described by one `Config`. It is resolved from a preset, then a file, then flags, then `--set a.b=c`,
+each overriding the one before; what comes out is written whole to the run folder. Unknown keys are errors.
+"""
+
+import difflib
+import os
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from hqgan.errors import UsageError
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+
+# Keys that may differ when a run is continued: how far it goes and where it runs, not what is computed.
+# The data are compared by content, so their folder may move.
+FREE_TO_CHANGE = ("kimg", "device", "data.path", "save_every_kimg")
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class HybridQ(Section):
+    """Arguments of `hqgan.models.hybridq.HybridQGenerator`, where each is explained."""
+
+    name: Literal["hybridq"]
+    z_dim: Count
+    qubits: Annotated[int, Field(ge=1, le=20)]
+    circuit_layers: Count
+    circuit_groups: Literal[1, 2, 4, 8, 16]
+    fusion: Literal["gated", "concat", "film"]
+
+
+class HybridQV1(Section):
+    """The reconstruction of the first paper; its numbers are fixed."""
+
+    name: Literal["hybridq-v1"]
+
+
+class MediqV2(Section):
+    """Arguments of `hqgan.models.mediq_v2.MediqV2Generator`."""
+
+    name: Literal["mediq-v2"]
+    variant: Literal["style2", "vanilla"]
+    prototypes: bool
+    depth: Count
+
+
+class Critic(Section):
+    """Which critic judges; `width` counts for the projection critic alone."""
+
+    name: Literal["projection", "label-channel", "mediq-v2"]
+    width: Count | None = None
+    learning_rate: Positive
+    betas: tuple[Fraction, Fraction]
+    steps: Count = Field(description="critic steps for each generator step")
+
+
+class GeneratorTraining(Section):
+    """How the generator is optimised; circuit parameters have a learning rate of their own."""
+
+    learning_rate: Positive
+    circuit_learning_rate: Positive
+    betas: tuple[Fraction, Fraction]
+    ema_kimg: Annotated[float, Field(ge=0)] = Field(
+        description="half-life of the weight average; 0 turns it off"
+    )
+
+
+class Loss(Section):
+    """The adversarial loss and the penalty on the critic's gradient."""
+
+    name: Literal["hinge", "wgan-gp", "non-saturating", "bce"]
+    r1_gamma: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="of the order 0.02 at 64 px; 20x more freezes the critic"
+    )
+    r1_every: Count = Field(16, description="critic steps between two lazy R1 steps")
+    gp_lambda: Annotated[float, Field(ge=0)] = Field(
+        10.0, description="weight of the WGAN gradient penalty"
+    )
+
+
+class Augmentation(Section):
+    """What the critic sees of real and fake images, see `hqgan.data.diffaugment`."""
+
+    strength: Fraction = Field(description="share of images that are changed")
+    flips: bool = Field(description="flips and quarter turns of the real images")
+
+
+class Data(Section):
+    """Which images; `balance` 0 keeps the natural class frequencies, 1 shows every class equally often."""
+
+    path: str
+    label: str | None = Field(
+        None, description="csv column that holds the class, where there is a choice"
+    )
+    balance: Fraction = 0.5
+
+    @field_validator("path")
+    @classmethod
+    def absolute(cls, path: str) -> str:
+        """The run must find its data again from any working folder."""
+        return path if path == "embedded" else str(Path(path).expanduser().absolute())
+
+
+class Init(Section):
+    """Fine-tuning: start from the generator and critic of another run."""
+
+    run: str
+    freeze_critic: Annotated[int, Field(ge=0)] = Field(
+        0, description="convolutions of the critic that stay as they are, from the image on"
+    )
+    label_map: dict[str, str] = Field(
+        default_factory=dict, description="new class: old class whose embedding it starts from"
+    )
+
+
+class Config(Section):
+    """One training run, complete."""
+
+    preset: str
+    generator: Annotated[HybridQ | HybridQV1 | MediqV2, Field(discriminator="name")]
+    generator_training: GeneratorTraining
+    critic: Critic
+    loss: Loss
+    augmentation: Augmentation
+    data: Data
+    size: Literal[32, 64, 128] = 64
+    batch: Annotated[int, Field(ge=2)] = 64
+    kimg: Positive = Field(
+        description="thousands of real images shown to the critic, all its steps counted"
+    )
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    precision: Literal["auto", "float32", "bf16"] = "auto"
+    device: str = "auto"
+    save_every_kimg: Positive = 10
+    init: Init | None = None
+
+
+def preset_names() -> list[str]:
+    return sorted(
+        f.name.removesuffix(".yaml")
+        for f in resources.files("hqgan.presets").iterdir()
+        if f.name.endswith(".yaml")
+    )
+
+
+def load_config(
+    preset: str | None = None,
+    file: Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    assignments: Sequence[str] = (),
+) -> Config:
+    """Resolve a configuration: preset < file < overrides < assignments.
+
+    Args:
+        preset: name of a packaged preset; None takes the one the file names, else "hybridq".
+        file: YAML with any subset of the keys of `Config`.
+        overrides: dotted key to value; None values are skipped, so that absent flags change nothing.
+        assignments: "a.b=c" texts as given to `--set`; c is read as YAML.
+
+    Raises:
+        UsageError: for an unknown preset, key or value; the message names it and the nearest known one.
+    """
+    values = read_yaml(file) if file else {}
+    preset = preset or values.get("preset") or "hybridq"
+    if preset not in preset_names():
+        raise UsageError(
+            f"unknown preset {preset!r}; known are {', '.join(preset_names())}.{did_you_mean(preset, preset_names())}"
+        )
+    text = resources.files("hqgan.presets").joinpath(f"{preset}.yaml").read_text(encoding="utf-8")
+    values = merge(yaml.safe_load(text), {**values, "preset": preset})
+    for key, value in (overrides or {}).items():
+        if value is not None:
+            assign(values, key, value)
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        if not equals or not key:
+            raise UsageError(
+                f"--set takes KEY=VALUE such as generator.qubits=8, but got {assignment!r}"
+            )
+        try:
+            assign(values, key.strip(), yaml.safe_load(value))
+        except yaml.YAMLError as error:
+            raise UsageError(
+                f"--set {key}: cannot read the value {value!r} as YAML: {error}"
+            ) from error
+    if not values.get("data"):
+        values["data"] = {}
+    values["data"].setdefault("path", os.environ.get("HQGAN_DATA", "embedded"))
+    return validate(values)
+
+
+def validate(values: Mapping[str, Any]) -> Config:
+    """Plain values to a `Config`, or a `UsageError` that names every wrong key."""
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise UsageError(
+            "the configuration is wrong: " + "; ".join(explain(e) for e in error.errors())
+        ) from error
+
+
+def explain(error: Mapping[str, Any]) -> str:
+    """One pydantic error as a phrase with the key, the value seen and what is expected."""
+    key = ".".join(
+        str(part) for part in error["loc"] if part not in ("hybridq", "hybridq-v1", "mediq-v2")
+    )
+    if error["type"] == "extra_forbidden":
+        known = known_keys(Config)
+        return f"unknown key {key!r}.{did_you_mean(key, known)}"
+    if error["type"] == "missing":
+        return f"key {key!r} is missing"
+    if error["type"] == "union_tag_invalid":
+        return f"{key}.name is {error['ctx']['tag']!r}, but must be one of {error['ctx']['expected_tags']}"
+    return f"{key} is {error['input']!r}: {error['msg'][0].lower()}{error['msg'][1:]}"
+
+
+def known_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
+    """Every dotted key that a configuration may have."""
+    keys = []
+    for name, field in model.model_fields.items():
+        keys.append(prefix + name)
+        annotation = field.annotation
+        for part in getattr(annotation, "__args__", (annotation,)):
+            if isinstance(part, type) and issubclass(part, BaseModel):
+                keys += known_keys(part, f"{prefix}{name}.")
+    return keys
+
+
+def did_you_mean(word: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(word, known, n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def read_yaml(file: Path) -> dict[str, Any]:
+    """A YAML file with a mapping at its top, or a `UsageError` that names it."""
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot read the configuration {file}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file} is not valid YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise UsageError(f"{file} must hold keys and values, but holds {type(values).__name__}")
+    return values
+
+
+def merge(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
+    """`top` over `base`, section by section; a section that names another `name` replaces the old one whole."""
+    merged = dict(base)
+    for key, value in top.items():
+        old = merged.get(key)
+        if (
+            isinstance(old, dict)
+            and isinstance(value, dict)
+            and value.get("name", old.get("name")) == old.get("name")
+        ):
+            value = merge(old, value)
+        merged[key] = value
+    return merged
+
+
+def assign(values: dict[str, Any], key: str, value: Any) -> None:
+    """Set a dotted key in nested dictionaries, making sections on the way."""
+    *sections, last = key.split(".")
+    for section in sections:
+        inner = values.get(section)
+        if inner is None:
+            inner = values[section] = {}
+        if not isinstance(inner, dict):
+            raise UsageError(f"{key!r} goes below {section!r}, which is a value and not a section")
+        values = inner
+    values[last] = value
+
+
+def to_yaml(config: Config) -> str:
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def differences(old: Config, new: Config) -> list[str]:
+    """Keys whose change would make a continued run another run, as "key: old -> new"."""
+
+    def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+        leaves: dict[str, Any] = {}
+        for key, value in values.items():
+            leaves |= (
+                flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+            )
+        return leaves
+
+    before, after = flat(old.model_dump(mode="json")), flat(new.model_dump(mode="json"))
+    return [
+        f"{key}: {before.get(key)!r} -> {after.get(key)!r}"
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key) and key not in FREE_TO_CHANGE
+    ]

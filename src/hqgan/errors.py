@@ -1,0 +1,38 @@
+"""Every error a user can cause: the message says what was seen, what was expected and what to do.
+
+The command line prints the message as one paragraph and leaves with `exit_code`; nothing else catches these.
+"""
+
+
+class HqganError(Exception):
+    """A failure that is explained to the user instead of traced (exit code 1)."""
+
+    exit_code = 1
+
+
+class UsageError(HqganError):
+    """The request itself is wrong: an unknown key, preset or value (exit code 2)."""
+
+    exit_code = 2
+
+
+class DataError(HqganError):
+    """The data cannot be used as it is: missing, empty, unreadable, unlabelled, too few."""
+
+
+class RunError(HqganError):
+    """A run folder cannot be created, read or continued."""
+
+
+class TrainingStopped(HqganError):
+    """Training was stopped by its guard (NaN, collapse); the last good snapshot is kept."""
+
+
+class MissingExtra(HqganError):
+    """An optional package is absent; the message names the extra that brings it."""
+
+    def __init__(self, package: str, extra: str, purpose: str):
+        super().__init__(
+            f"{purpose} needs the package {package!r}, which is not installed. "
+            f"Install it with: pip install 'hqgan[{extra}]'"
+        )

@@ -1,0 +1,136 @@
+"""Measure a trained generator by the recipes: what `hqgan evaluate` does.
+
+Every measurement is appended to RUN/evaluation.jsonl, one line a recipe, with the snapshot it belongs to.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hqgan.config import read_yaml, validate
+from hqgan.data import Dataset, load_dataset, to_uint8
+from hqgan.errors import DataError, RunError, UsageError
+from hqgan.evaluation.features import Extractor
+from hqgan.evaluation.recipes import evaluate_images, reference_class_mix
+from hqgan.models import About, Generator, find_snapshot, generate, load_snapshot
+
+CURVE_FAKES = 500  # images for each point of a curve; the full number is for the end
+RECORDS = "evaluation.jsonl"
+
+Stage = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One snapshot measured: `records` are the public form of its recipes, see `RecipeResult.as_json`."""
+
+    snapshot: Path
+    images_seen: int
+    records: list[dict[str, Any]]
+
+
+def evaluate_run(
+    path: Path,
+    data: str,
+    extractor: Extractor,
+    *,
+    split: str = "val",
+    final: bool = False,
+    n: int | None = None,
+    seed: int = 0,
+    curve: bool = False,
+    label: str | None = None,
+    progress: Stage | None = None,
+) -> list[Measurement]:
+    """Generate images with the class mix of a split and compare them with it.
+
+    Args:
+        path: a run folder (its newest snapshot is measured) or a snapshot.
+        data: what the run was trained on; its `split` is the reference, its train split gives the floor.
+        extractor: see `load_extractor`.
+        split: "val", or "test" together with `final`.
+        final: opens the test split; recorded in every line.
+        n: number of fakes; None takes as many as the split has.
+        seed: of latents, bootstrap and floor.
+        curve: measure every snapshot of the run, with 500 fakes each and without floors.
+        label: the column used as class, for data with several.
+
+    Raises:
+        UsageError: test without final, or an impossible number of fakes.
+        RunError, DataError: no snapshot, or data of other classes.
+    """
+    if split not in ("val", "test"):
+        raise UsageError(
+            f"split is {split!r}; a generator is measured on val, and once, at the end, on test"
+        )
+    if split == "test" and not final:
+        raise UsageError(
+            "the test split is opened once, at the end: repeat with --final, which is recorded, or use --split val"
+        )
+    if n is not None and n < 2:
+        raise UsageError(f"n is {n}, but a distance needs at least 2 generated images")
+    snapshots = sorted(path.glob("snapshot-*"), key=kimg_of) if curve else [find_snapshot(path)]
+    if not snapshots:
+        raise RunError(f"{path} holds no snapshots to draw a curve through")
+    reference: Dataset | None = None
+    measurements = []
+    for snapshot in snapshots:
+        generator, about = load_snapshot(snapshot)
+        if reference is None:
+            reference = load_dataset(data, split, generator.size, label=label)
+            train = None if curve else load_dataset(data, "train", generator.size, label=label)
+            if reference.classes != about.classes:
+                raise DataError(
+                    f"{data} has the classes {', '.join(reference.classes)}, but {path} was trained on "
+                    f"{', '.join(about.classes)}; name the data of the run with --data"
+                )
+        count = n or (min(CURVE_FAKES, len(reference)) if curve else len(reference))
+        images, labels = class_mixed_fakes(generator, reference, count, seed)
+        results = evaluate_images(
+            images, labels, reference, train, extractor, seed, progress=progress
+        )
+        records = [{**r.as_json(), "class": r.class_name} for r in results]
+        measurements.append(Measurement(snapshot, about.images_seen, records))
+        append(snapshot.parent / RECORDS, about, snapshot, records, final)
+    return measurements
+
+
+def class_mixed_fakes(
+    generator: Generator, reference: Dataset, n: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """`n` generated images, uint8 (n, S, S, 3), and their labels, in the class mix of `reference`."""
+    mix = reference_class_mix(reference.labels, len(reference.classes), n)
+    labels = np.repeat(np.arange(len(mix)), mix)
+    images = np.concatenate(
+        [to_uint8(batch) for batch in generate(generator, labels.tolist(), seed)]
+    )
+    return images, labels
+
+
+def append(
+    file: Path, about: About, snapshot: Path, records: list[dict[str, Any]], final: bool
+) -> None:
+    """Add the measurements to the run's record; a snapshot far from any writable run is measured all the same."""
+    origin = {"snapshot": snapshot.name, "images_seen": about.images_seen, "final": final}
+    try:
+        with file.open("a", encoding="utf-8") as handle:
+            handle.writelines(json.dumps({**origin, **record}) + "\n" for record in records)
+    except OSError:
+        return
+
+
+def kimg_of(snapshot: Path) -> float:
+    return float(snapshot.name.removeprefix("snapshot-").removesuffix(".part") or 0)
+
+
+def data_of(path: Path) -> tuple[str, str | None]:
+    """Where the data of a run (or of a snapshot in it) are, and the column used as class, from its config.yaml."""
+    for folder in (path, path.parent):
+        if (folder / "config.yaml").is_file():
+            data = validate(read_yaml(folder / "config.yaml")).data
+            return data.path, data.label
+    raise UsageError(f"{path} is no run folder, so say with --data what to compare it with")

@@ -1,0 +1,34 @@
+"""What every generator offers to training, sampling and sharing.
+
+A generator is an `nn.Module` built from plain numbers (so that the Hub mixin can store them as JSON),
+called as `G(z, y)` with `z: (B, z_dim)` and `y: (B,)` class indices, returning images `(B, 3, S, S)` in [-1, 1].
+"""
+
+import torch
+from huggingface_hub import PyTorchModelHubMixin
+from torch import Tensor, nn
+
+
+class Generator(nn.Module, PyTorchModelHubMixin, library_name="hqgan", tags=["hqgan", "synthetic"]):
+    """Base of all class-conditional generators.
+
+    Attributes:
+        size: edge of the square image, pixels.
+        classes: number of classes K.
+        z_dim: length of the latent vector.
+    """
+
+    size: int
+    classes: int
+    z_dim: int
+
+    def sample_z(self, n: int, rng: torch.Generator) -> Tensor:
+        """Draw `n` latents `(n, z_dim)`, standard normal unless a model overrides it; on the CPU, as `rng` is."""
+        return torch.randn(n, self.z_dim, generator=rng)
+
+    def penalty(self) -> Tensor | float:
+        """A term the model adds to the generator's loss (0 unless a model overrides it)."""
+        return 0.0
+
+    def observe_losses(self, critic_loss: float, generator_loss: float) -> None:
+        """Called after each step; models with an adaptive noise bound update it here."""

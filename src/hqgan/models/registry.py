@@ -1,0 +1,43 @@
+"""Models by name, as presets and snapshots write them."""
+
+from typing import Any
+
+from torch import nn
+
+from hqgan.errors import UsageError
+from hqgan.models.critic import ProjectionCritic
+from hqgan.models.generator import Generator
+from hqgan.models.hybridq import HybridQGenerator
+from hqgan.models.hybridq_v1 import HybridQV1Critic, HybridQV1Generator
+from hqgan.models.mediq_v2 import MediqV2Critic, MediqV2Generator
+
+GENERATORS: dict[str, type[Generator]] = {
+    "hybridq": HybridQGenerator,
+    "hybridq-v1": HybridQV1Generator,
+    "mediq-v2": MediqV2Generator,
+}
+CRITICS: dict[str, type[nn.Module]] = {
+    "projection": ProjectionCritic,
+    "label-channel": HybridQV1Critic,
+    "mediq-v2": MediqV2Critic,
+}
+
+
+def build_generator(name: str, classes: int, size: int, **options: Any) -> Generator:
+    """A freshly initialised generator; `options` are its constructor's further arguments."""
+    return _find(GENERATORS, "generator", name)(classes=classes, size=size, **options)
+
+
+def build_critic(name: str, classes: int, size: int, **options: Any) -> nn.Module:
+    """A freshly initialised critic, called as D(images, y) -> logits (B,)."""
+    return _find(CRITICS, "critic", name)(classes=classes, size=size, **options)
+
+
+def parameter_count(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+def _find(table: dict[str, Any], kind: str, name: str) -> Any:
+    if name not in table:
+        raise UsageError(f"unknown {kind} {name!r}; known are {', '.join(table)}")
+    return table[name]

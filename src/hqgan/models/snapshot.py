@@ -1,0 +1,134 @@
+"""A snapshot is what is shared: generator weights (safetensors), config.json and a model card, the Hub's format.
+
+Training writes it, sampling and evaluation read it; nothing in it can run code when loaded.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_model
+from torch import Tensor
+
+from hqgan.errors import RunError
+from hqgan.models.generator import Generator
+from hqgan.models.registry import GENERATORS
+
+ABOUT = "hqgan.json"  # beside the Hub's own files
+
+
+@dataclass(frozen=True)
+class About:
+    """What a snapshot knows of its origin, besides the constructor arguments in config.json.
+
+    `class_counts` are the training images of each class; `data_checksum` the sha256 of the training data.
+    """
+
+    generator: str
+    classes: tuple[str, ...]
+    class_counts: tuple[int, ...]
+    images_seen: int
+    seed: int
+    preset: str
+    data_checksum: str
+
+
+def save_snapshot(generator: Generator, folder: Path, about: About) -> None:
+    """Write weights, constructor arguments, origin and model card into `folder`, which must not exist.
+
+    Written under a temporary name and renamed, so that a folder of this name is always whole.
+    """
+    temporary = folder.with_name(f".{folder.name}.part")
+    temporary.mkdir(parents=True, exist_ok=True)
+    generator.save_pretrained(temporary)
+    (temporary / ABOUT).write_text(json.dumps(asdict(about), indent=2) + "\n", encoding="utf-8")
+    (temporary / "README.md").write_text(model_card(about), encoding="utf-8")
+    temporary.rename(folder)
+
+
+def load_snapshot(path: Path) -> tuple[Generator, About]:
+    """The generator in eval mode, and its origin, from a snapshot folder or the newest one of a run folder.
+
+    Raises:
+        RunError: where there is no snapshot, or it is damaged.
+    """
+    folder = find_snapshot(path)
+    try:
+        fields = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        about = About(
+            **{
+                **fields,
+                "classes": tuple(fields["classes"]),
+                "class_counts": tuple(fields["class_counts"]),
+            }
+        )
+        arguments = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        generator = GENERATORS[about.generator](**arguments)
+        load_model(generator, folder / "model.safetensors")
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
+        raise RunError(
+            f"the snapshot {folder} cannot be loaded ({error}); take another one or train again"
+        ) from error
+    return generator.eval(), about
+
+
+def find_snapshot(path: Path) -> Path:
+    """`path` itself if it is a snapshot, else the snapshot in it that has seen most images."""
+    if (path / ABOUT).is_file():
+        return path
+    found = sorted(
+        path.glob("snapshot-*/" + ABOUT),
+        key=lambda f: float(f.parent.name.removeprefix("snapshot-")),
+    )
+    if not found:
+        seen = "holds no snapshot" if path.is_dir() else "does not exist"
+        raise RunError(f"{path} {seen}; expected a run folder or a snapshot made by `hqgan train`")
+    return found[-1].parent
+
+
+def generate(
+    generator: Generator, labels: Sequence[int], seed: int, batch: int = 64
+) -> Iterator[Tensor]:
+    """Yield images (b, 3, S, S) in [-1, 1] for the given class indices, in order, on the generator's device.
+
+    The i-th image of a class depends on seed, class and i alone, not on what else is asked for.
+    """
+    device = next(generator.parameters()).device
+    streams = {y: torch.Generator().manual_seed(seed * 1_000_003 + y) for y in set(labels)}
+    with torch.inference_mode():
+        for start in range(0, len(labels), batch):
+            chunk = labels[start : start + batch]
+            z = torch.cat([generator.sample_z(1, streams[y]) for y in chunk])
+            yield generator(z.to(device), torch.tensor(chunk, device=device)).float()
+
+
+def model_card(about: About) -> str:
+    """The README.md of a snapshot."""
+    rows = "\n".join(
+        f"| {name} | {count} |"
+        for name, count in zip(about.classes, about.class_counts, strict=True)
+    )
+    return f"""---
+library_name: hqgan
+tags: [hqgan, image-generation, quantum, dermatology, synthetic]
+---
+# {about.generator}: synthetic skin-lesion images
+
+Generator weights (moving average) after {about.images_seen:,} training images, preset `{about.preset}`, seed {about.seed}.
+Made by [hqgan](https://arxiv.org/abs/2506.21015); every image it makes is **synthetic, for research, not for diagnosis**.
+The licence of the training data extends to what is learned from them: check it before you share.
+
+| class | training images |
+| --- | --- |
+{rows}
+
+Training data sha256: `{about.data_checksum}`
+
+```python
+from hqgan.models import load_snapshot
+generator, about = load_snapshot(Path("this folder"))
+```
+"""

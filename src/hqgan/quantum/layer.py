@@ -1,0 +1,187 @@
+"""`QuantumLayer`: a circuit as an `nn.Module`, from angles to expectations or probabilities."""
+
+import math
+import os
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from hqgan.quantum.circuit import Circuit
+from hqgan.quantum.statevector import saved_states, simulate
+
+Init = Literal["small", "uniform"]
+DiffMethod = Literal["auto", "backprop"]
+
+WORTH_CHECKING = 2**30
+"""Bytes below which the memory is not compared with the machine's."""
+
+
+class QuantumLayer(nn.Module):
+    """Turn angles into measured values by a batch of simulated circuits, as any other torch layer.
+
+    Used like `qml.qnn.TorchLayer`, but a whole batch, and many circuits of one shape, run at once.
+
+    Args:
+        circuit: what to run; see `hqgan.quantum.layered` for named ones.
+        circuits: C, number of circuits of this shape, each with its own weights (patches, sites).
+        init: "small" draws the weights from a normal distribution around 0, which keeps the
+            gradients of deep circuits alive (LaSt-QGAN, arXiv 2406.02668); "uniform" from
+            [0, 2 pi), as PennyLane does.
+        init_sd: standard deviation of the "small" weights, radians.
+        diff_method: "auto" takes the fastest way that fits; "backprop" differentiates through the
+            state vector by torch's autograd, as often as wanted.
+        dtype: dtype of the weights, float32 or float64.
+
+    Attributes:
+        weight: (C, P) `nn.Parameter`, radians; row c belongs to circuit c.
+
+    Shapes:
+        circuits = 1: (..., inputs) to (..., outputs), as `nn.Linear`.
+        circuits = C: (B, C, inputs) to (B, C, outputs); angles of shape (B, inputs) go to all C.
+
+    Inputs may have any real floating dtype, and the result has the same. Half precision is computed
+    in float32, also under autocast, for rounding errors would add up over the gates; the backward
+    pass belongs outside of autocast, as torch advises.
+
+    Cost: see `hqgan.quantum.simulate`.
+
+    Raises:
+        ValueError: at construction for unknown options; at call for wrong width, dtype or device,
+            for angles that are not finite (checked on the CPU only, where it is cheap), and for
+            states beyond the memory, with the GiB needed.
+
+    Example:
+        >>> import torch
+        >>> from hqgan.quantum import QuantumLayer, layered
+        >>> _ = torch.manual_seed(0)
+        >>> circuit = layered(qubits=3, layers=1, entangler="cnot_chain")
+        >>> print(circuit.draw())
+        0: ─RY(x0)─RY(w0)─●───
+        1: ─RY(x1)─RY(w1)─⊕─●─
+        2: ─RY(x2)─RY(w2)───⊕─
+        reads <Z0> <Z1> <Z2>
+        >>> layer = QuantumLayer(circuit)
+        >>> angles = torch.zeros(2, 3, requires_grad=True)
+        >>> layer(angles).shape
+        torch.Size([2, 3])
+        >>> layer(angles).sum().backward()
+        >>> layer.weight.grad.shape, angles.grad.shape
+        (torch.Size([1, 3]), torch.Size([2, 3]))
+        >>> model = torch.nn.Sequential(torch.nn.Linear(8, 3), layer, torch.nn.Linear(3, 1))
+        >>> model(torch.zeros(5, 8)).shape
+        torch.Size([5, 1])
+    """
+
+    weight: nn.Parameter
+
+    def __init__(
+        self,
+        circuit: Circuit,
+        circuits: int = 1,
+        *,
+        init: Init = "small",
+        init_sd: float = 0.1,
+        diff_method: DiffMethod = "auto",
+        dtype: torch.dtype = torch.float32,
+    ):
+        super().__init__()
+        if circuits < 1:
+            raise ValueError(f"circuits={circuits}: a layer has at least one circuit")
+        if diff_method not in get_args(DiffMethod):
+            raise ValueError(
+                f"diff_method={diff_method!r} is not available; "
+                f"available: {', '.join(get_args(DiffMethod))}"
+            )
+        if dtype not in (torch.float32, torch.float64):
+            raise ValueError(f"dtype={dtype}: weights are float32 or float64")
+        self.circuit = circuit
+        self.circuits = circuits
+        self.init = init
+        self.init_sd = init_sd
+        self.diff_method = diff_method
+        self.weight = nn.Parameter(torch.empty(circuits, circuit.weights, dtype=dtype))
+        self._check_memory(states=1, differentiated=False)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the weights anew from torch's global generator."""
+        if self.init == "small":
+            nn.init.normal_(self.weight, std=self.init_sd)
+        elif self.init == "uniform":
+            nn.init.uniform_(self.weight, 0.0, 2 * math.pi)
+        else:
+            raise ValueError(f"init={self.init!r}: choose one of {', '.join(get_args(Init))}")
+
+    # Under torch.compile the circuits run eagerly between the compiled parts: to trace dozens of
+    # small steps costs more than fusing them gains.
+    @torch.compiler.disable
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Run the circuits; shapes and errors as the class says."""
+        self._check(inputs)
+        dtype = torch.promote_types(
+            torch.promote_types(inputs.dtype, self.weight.dtype), torch.float32
+        )
+        angles, weight = inputs.to(dtype), self.weight.to(dtype)
+        if self.circuits == 1:
+            batch = inputs.shape[:-1]
+            values = simulate(
+                self.circuit, angles.reshape(1, batch.numel(), self.circuit.inputs), weight
+            )
+            return values.reshape(*batch, self.circuit.outputs).to(inputs.dtype)
+        by_circuit = angles.unsqueeze(0) if inputs.ndim == 2 else angles.transpose(0, 1)
+        return simulate(self.circuit, by_circuit, weight).transpose(0, 1).to(inputs.dtype)
+
+    def extra_repr(self) -> str:
+        settings = f"circuits={self.circuits}, init={self.init!r}, diff_method={self.diff_method!r}"
+        return f"{settings}, {self.circuit!r}\n{self.circuit.draw()}"
+
+    def _check(self, inputs: Tensor) -> None:
+        if not inputs.is_floating_point():
+            raise ValueError(f"angles are floating point numbers, not {inputs.dtype}")
+        width, circuits = self.circuit.inputs, self.circuits
+        if circuits == 1:
+            expected, fits = f"(..., {width})", inputs.ndim >= 1
+        else:
+            expected = f"(B, {circuits}, {width}) or (B, {width})"
+            fits = inputs.ndim == 2 or (inputs.ndim == 3 and inputs.shape[1] == circuits)
+        if not fits or inputs.shape[-1] != width:
+            raise ValueError(f"expected angles of shape {expected}, got {tuple(inputs.shape)}")
+        if inputs.device != self.weight.device:
+            raise ValueError(
+                f"the angles are on {inputs.device}, the layer is on {self.weight.device}"
+            )
+        # The sum is one cheap pass; on a GPU, reading it would make the host wait for the device.
+        if inputs.device.type == "cpu" and not inputs.sum().isfinite():
+            wrong = int((~inputs.isfinite()).sum())
+            if wrong:
+                raise ValueError(f"{wrong} of {inputs.numel()} angles are NaN or infinite")
+        differentiated = torch.is_grad_enabled() and (
+            inputs.requires_grad or self.weight.requires_grad
+        )
+        self._check_memory(
+            inputs.shape[:-1].numel() * (circuits if inputs.ndim == 2 else 1), differentiated
+        )
+
+    def _check_memory(self, states: int, differentiated: bool) -> None:
+        """Refuse `states` simulations at once if they need more than the machine has."""
+        number = 4 if self.weight.dtype == torch.float32 else 8
+        amplitude = number if self.circuit.is_real else 2 * number
+        copies = saved_states(self.circuit) if differentiated else 4
+        needed = states * copies * amplitude * 2**self.circuit.qubits
+        if needed < WORTH_CHECKING:
+            return
+        available = _memory(self.weight.device)
+        if needed > available:
+            raise ValueError(
+                f"{self.circuit.qubits} qubits and {states} states at once need about "
+                f"{needed / 2**30:.3g} GiB, but {self.weight.device} has {available / 2**30:.3g}: "
+                "use fewer qubits, a smaller batch, or torch.no_grad()"
+            )
+
+
+def _memory(device: torch.device) -> int:
+    """Bytes of memory that `device` has in all."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -1,0 +1,178 @@
+"""The run folder: everything a training leaves behind, written so that a kill at any moment loses little and breaks nothing.
+
+    config.yaml         the resolved configuration
+    env.json            versions, device, threads, precision
+    metrics.jsonl       one line every 1,000 images
+    samples/*.png       the same latents through training, one row a class
+    snapshot-<kimg>/    generator to share (see `hqgan.models.snapshot`)
+    state.pt            what a continued run needs; replaced whole, never edited
+
+Files are written under a temporary name, flushed to disk and renamed: a reader sees the old one or the new one.
+"""
+
+import io
+import json
+import os
+import platform
+import shutil
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+
+import hqgan
+from hqgan.config import Config, differences, read_yaml, to_yaml, validate
+from hqgan.errors import RunError, UsageError
+from hqgan.models import About, Generator, save_snapshot
+
+CONFIG, ENVIRONMENT, METRICS, STATE, LOCK = (
+    "config.yaml",
+    "env.json",
+    "metrics.jsonl",
+    "state.pt",
+    ".lock",
+)
+TIMING_FIELDS = (
+    "seconds",
+    "images_per_second",
+)  # the only fields of metrics.jsonl in which two equal runs differ
+
+
+class RunFolder:
+    """One run on disk. Open it with `RunFolder.open`, which refuses what it must not touch; close it when done."""
+
+    def __init__(self, path: Path, config: Config, lock: TextIO):
+        self.path, self.config, self._lock = path, config, lock
+
+    @classmethod
+    def open(cls, path: Path, config: Config) -> "RunFolder":
+        """Create the folder, or continue in one whose configuration is the same but for `config.FREE_TO_CHANGE`.
+
+        Raises:
+            UsageError: a key differs from the run's.
+            RunError: the folder holds something else, cannot be written, or another process trains in it.
+        """
+        if path.exists() and not path.is_dir():
+            raise RunError(f"{path} is a file; --out must name a folder for the run")
+        known = path / CONFIG
+        contents = sorted(f.name for f in path.iterdir()) if path.is_dir() else []
+        strangers = [name for name in contents if name != LOCK and not name.endswith(".part")]
+        if strangers and not known.is_file():
+            raise RunError(
+                f"{path} is not empty and not a run of hqgan (it holds {strangers[0]!r}); choose another --out"
+            )
+        if known.is_file():
+            changed = differences(validate(read_yaml(known)), config)
+            if changed:
+                raise UsageError(
+                    f"{path} was trained with another configuration ({'; '.join(changed)}). "
+                    "Only --kimg may grow when a run is continued: keep the old values, or choose another --out."
+                )
+        try:
+            (path / "samples").mkdir(parents=True, exist_ok=True)
+            lock = acquire(path / LOCK)
+            write_atomically(known, to_yaml(config).encode())
+        except OSError as error:
+            raise RunError(
+                f"cannot write to the run folder {path}: {error.strerror}; choose another --out"
+            ) from error
+        return cls(path, config, lock)
+
+    def close(self) -> None:
+        """Let other processes train here."""
+        self._lock.close()
+
+    def write_environment(self, **facts: Any) -> None:
+        """Record what the numbers depend on besides the configuration."""
+        packages = ("torch", "numpy", "pillow", "lightning-fabric")
+        known = {
+            "hqgan": hqgan.__version__,
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+            "threads": torch.get_num_threads(),
+            **{name: version(name) for name in packages},
+        }
+        write_atomically(
+            self.path / ENVIRONMENT, (json.dumps({**known, **facts}, indent=2) + "\n").encode()
+        )
+
+    def save_state(self, state: dict[str, Any]) -> None:
+        """Replace state.pt; `state` holds tensors, numbers, strings and containers of them only."""
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        write_atomically(self.path / STATE, buffer.getbuffer())
+
+    def load_state(self) -> dict[str, Any] | None:
+        """The saved state, tensors on the CPU, or None for a run that has not saved one yet."""
+        return load_state(self.path)
+
+    def save_snapshot(self, generator: Generator, about: About, kimg: float) -> Path:
+        """Write (or write again, after a resume) the snapshot named after `kimg`."""
+        folder = self.path / f"snapshot-{kimg:06g}"
+        for leftover in (folder, folder.with_name(f".{folder.name}.part")):
+            shutil.rmtree(leftover, ignore_errors=True)
+        save_snapshot(generator, folder, about)
+        return folder
+
+    def log(self, record: dict[str, Any]) -> None:
+        """Append one line to metrics.jsonl."""
+        with (self.path / METRICS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def rewind_log(self, images_seen: int) -> None:
+        """Drop lines after `images_seen`, and a last line cut in half by a kill: the resumed run writes them again."""
+        file = self.path / METRICS
+        if file.is_file():
+            lines = [line for line in read_records(file) if line["images_seen"] <= images_seen]
+            write_atomically(file, "".join(json.dumps(line) + "\n" for line in lines).encode())
+
+
+def read_records(file: Path) -> Iterable[dict[str, Any]]:
+    """The whole lines of a metrics.jsonl."""
+    for line in file.read_text(encoding="utf-8").splitlines():
+        try:
+            yield json.loads(line)
+        except json.JSONDecodeError:
+            return
+
+
+def load_state(run: Path) -> dict[str, Any] | None:
+    """state.pt of a run folder, or None where there is none; only tensors and plain values are ever unpickled."""
+    file = run / STATE
+    if not file.is_file():
+        return None
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises whatever the damaged bytes lead it to
+        raise RunError(
+            f"{file} is damaged ({error}); delete it to start the run again from its beginning"
+        ) from error
+
+
+def write_atomically(file: Path, content: bytes | memoryview) -> None:
+    """Replace `file` by `content`, or leave it as it was."""
+    temporary = file.with_name(file.name + ".part")
+    with temporary.open("wb") as handle:
+        handle.write(content)
+        handle.flush()
+        os.fsync(handle.fileno())
+    temporary.replace(file)
+
+
+def acquire(file: Path) -> TextIO:
+    """Hold `file` locked until it is closed or this process dies, however it dies."""
+    handle = file.open("w")
+    try:
+        import fcntl
+    except ImportError:  # Windows: no lock rather than no training
+        return handle
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        handle.close()
+        raise RunError(
+            f"another process is training in {file.parent}; wait for it, or choose another --out"
+        ) from None
+    return handle

@@ -1,0 +1,112 @@
+"""Write synthetic images to disk: what `hqgan sample` does."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hqgan.data import open_source, save_grid, save_png, to_uint8
+from hqgan.errors import RunError, UsageError
+from hqgan.evaluation import reference_class_mix
+from hqgan.models import About, generate, load_snapshot
+
+GRID_COLUMNS = 8
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """What was written; the keys of `hqgan sample --json`."""
+
+    files: int
+    per_class: dict[str, int]
+    out: str
+    grid: str
+
+
+def sample(
+    run: Path,
+    out: Path,
+    *,
+    per_class: int | None = None,
+    n: int | None = None,
+    like: str | None = None,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Sampled:
+    """Write OUT/<class>/<number>.png and OUT/grid.png with images of the newest snapshot of `run`.
+
+    Image i of a class depends on the seed and i alone: a larger order repeats the images of a smaller one.
+
+    Args:
+        run: a run folder or a snapshot.
+        out: a folder that is absent or empty.
+        per_class: images of every class.
+        n: images in all, in the class mix of the training data or of `like`; exclusive with `per_class`.
+        like: data whose class mix is taken (all its splits), as `--data`.
+        seed: of the latents.
+
+    Raises:
+        UsageError: neither or both numbers given, or not positive.
+        RunError: no snapshot, or `out` holds something.
+    """
+    if (per_class is None) == (n is None):
+        raise UsageError("say how many images: either --per-class N or --n N")
+    if (per_class or n or 0) < 1:
+        raise UsageError(
+            f"the number of images is {per_class if n is None else n}, but must be at least 1"
+        )
+    if like is not None and n is None:
+        raise UsageError(
+            "--like sets the class mix of --n N; with --per-class every class gets the same number"
+        )
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise RunError(f"{out} is not empty; nothing is overwritten, so choose another --out")
+    generator, about = load_snapshot(run)
+    counts = [per_class] * len(about.classes) if per_class else class_mix(about, n or 0, like)
+    labels = [y for y, count in enumerate(counts) for _ in range(count)]
+    rows: dict[int, list[np.ndarray]] = {}
+    done = 0
+    written = [0] * len(about.classes)
+    try:
+        for batch in generate(generator, labels, seed):
+            for image in to_uint8(batch):
+                y = labels[done]
+                save_png(image, out / folder_name(about.classes[y]) / f"{written[y]:05d}.png")
+                if written[y] < GRID_COLUMNS:
+                    rows.setdefault(y, []).append(image)
+                written[y] += 1
+                done += 1
+            if progress is not None:
+                progress(done, len(labels))
+        grid = save_grid(np.stack(rectangle(list(rows.values()))), out / "grid.png", GRID_COLUMNS)
+    except OSError as error:
+        raise RunError(f"cannot write to {out}: {error.strerror}; choose another --out") from error
+    named = dict(zip(about.classes, counts, strict=True))
+    return Sampled(files=len(labels), per_class=named, out=str(out), grid=str(grid))
+
+
+def class_mix(about: About, n: int, like: str | None) -> list[int]:
+    """`n` images in the proportions of the training data, or of another data set with the same class names."""
+    if like is None:
+        labels = np.repeat(np.arange(len(about.classes)), about.class_counts)
+    else:
+        source = open_source(like)
+        unknown = sorted(set(source.classes) - set(about.classes))
+        if unknown:
+            raise UsageError(
+                f"{like} has the class {unknown[0]!r}, which the run does not know ({', '.join(about.classes)})"
+            )
+        labels = np.array([about.classes.index(source.classes[r.label]) for r in source.records])
+    return [int(count) for count in reference_class_mix(labels, len(about.classes), n)]
+
+
+def rectangle(rows: Sequence[list[np.ndarray]]) -> list[np.ndarray]:
+    """Rows of a grid, the shorter ones filled up with white."""
+    blank = np.full_like(rows[0][0], 255)
+    return [image for row in rows for image in row + [blank] * (GRID_COLUMNS - len(row))]
+
+
+def folder_name(class_name: str) -> str:
+    """A class as the name of a folder: separators would lead elsewhere."""
+    return class_name.replace("/", "_").replace("\\", "_").strip(". ") or "unnamed"

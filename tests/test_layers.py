@@ -1,0 +1,138 @@
+"""The shape of the package: who may import whom, what may be imported, how long a file may be."""
+
+import ast
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "hqgan"
+FILES = sorted(PACKAGE.rglob("*.py"))
+MAX_LINES = 400
+
+# cli -> app, report -> workflows -> training | evaluation -> models | data -> quantum -> torch.
+# A room imports itself and rooms on lower floors, never one beside it. config stands above models
+# and data, which take plain numbers; errors stands on the ground and is open to all.
+FLOORS = {
+    "errors": 0,
+    "presets": 0,  # YAML files, no code
+    "quantum": 1,
+    "models": 2,
+    "data": 2,
+    "config": 3,
+    "training": 4,
+    "evaluation": 4,
+    "workflows": 5,
+    "app": 6,
+    "report": 6,
+    "cli": 7,
+    "__main__": 8,
+    "__init__": 8,
+}
+IMPORTS_ONLY_ERRORS = {"config"}
+
+# The quantum layer could be published alone.
+QUANTUM_NEEDS = {"torch", "numpy", "numba"}
+
+# Where a distribution's import name is not its own name.
+IMPORT_NAMES = {"pillow": "PIL", "pyyaml": "yaml", "lightning-fabric": "lightning_fabric"}
+
+
+class Import(NamedTuple):
+    """A module's absolute dotted name, the line, and whether importing the file executes it."""
+
+    module: str
+    line: int
+    at_import: bool
+
+
+def imports(file: Path) -> Iterator[Import]:
+    """Every import of a file, inside functions too, relative ones made absolute."""
+    package = ("hqgan", *file.relative_to(PACKAGE).parent.parts)
+
+    def walk(node: ast.AST, at_import: bool) -> Iterator[Import]:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.Import):
+                for alias in child.names:
+                    yield Import(alias.name, child.lineno, at_import)
+            elif isinstance(child, ast.ImportFrom):
+                stem = package[: len(package) - child.level + 1] if child.level else ()
+                base = ".".join([*stem, *([child.module] if child.module else [])])
+                for alias in child.names:
+                    # `from hqgan import data` names a room, `from hqgan.data import X` does not.
+                    module = f"{base}.{alias.name}" if base == "hqgan" else base
+                    yield Import(module, child.lineno, at_import)
+            deferred = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            typing_only = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
+            yield from walk(child, at_import and not deferred and not typing_only)
+
+    return walk(ast.parse(file.read_text(encoding="utf-8")), True)
+
+
+def room(file: Path) -> str:
+    parts = file.relative_to(PACKAGE).parts
+    return parts[0].removesuffix(".py")
+
+
+def own_rooms(file: Path) -> Iterator[tuple[str, int]]:
+    """The rooms of hqgan that a file imports, with the line; the version belongs to no room."""
+    for found in imports(file):
+        top, _, inside = found.module.partition(".")
+        if top == "hqgan" and inside != "__version__":
+            there = inside.split(".")[0]
+            yield (
+                there if there in FLOORS else "__init__",
+                found.line,
+            )  # public names live in __init__
+
+
+def name(file: Path) -> str:
+    return str(file.relative_to(PACKAGE))
+
+
+def test_every_file_stands_in_a_known_room() -> None:
+    unknown = {room(file) for file in FILES} - set(FLOORS)
+    assert not unknown, f"give these a floor in FLOORS, or a better home: {sorted(unknown)}"
+
+
+@pytest.mark.parametrize("file", FILES, ids=name)
+def test_imports_go_down(file: Path) -> None:
+    here = room(file)
+    for there, line in own_rooms(file):
+        allowed = there == here or FLOORS[there] < FLOORS[here]
+        if here in IMPORTS_ONLY_ERRORS:
+            allowed = there in {here, "errors"}
+        assert allowed, f"{name(file)}:{line}: {here} must not import {there}"
+
+
+@pytest.mark.parametrize("file", FILES, ids=name)
+def test_importing_hqgan_needs_only_its_core_dependencies(file: Path) -> None:
+    """Optional packages, torchvision and PennyLane among them, are imported inside functions."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    names = [requirement.split(">")[0] for requirement in project["dependencies"]]
+    core = {IMPORT_NAMES.get(n, n) for n in names} | set(sys.stdlib_module_names) | {"hqgan"}
+    for found in imports(file):
+        top = found.module.split(".")[0]
+        assert top in core or not found.at_import, f"{name(file)}:{found.line}: import of {top}"
+
+
+@pytest.mark.parametrize("file", [f for f in FILES if room(f) == "quantum"], ids=name)
+def test_the_quantum_layer_needs_only_torch_numpy_and_numba(file: Path) -> None:
+    allowed = QUANTUM_NEEDS | set(sys.stdlib_module_names) | {"hqgan"}
+    for found in imports(file):
+        top = found.module.split(".")[0]
+        assert top in allowed or not found.at_import, f"{name(file)}:{found.line}: import of {top}"
+
+
+def test_no_file_is_a_drawer_for_everything() -> None:
+    assert not [name(f) for f in FILES if f.stem in {"utils", "helpers", "misc", "common"}]
+
+
+@pytest.mark.parametrize("file", FILES, ids=name)
+def test_no_file_holds_two_things(file: Path) -> None:
+    lines = len(file.read_text(encoding="utf-8").splitlines())
+    assert lines <= MAX_LINES, f"{name(file)} has {lines} lines: which two things is it?"
