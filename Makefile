@@ -19,10 +19,15 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check -c constraints
 # Threads that spin while they wait slow each other down as soon as there are more of them than cores.
 export OMP_WAIT_POLICY ?= passive
 
-# The local Inception layers, if they lie beside this folder; HQGAN_INCEPTION= (empty) does without.
+# Real images for the benchmarks and the Inception layers for the metrics, if they lie beside this folder.
+# HQGAN_INCEPTION= (empty) does without.
 INCEPTION := ../shared/weights/inception_2015-12-05_to_mixed7a.safetensors
 ifneq ($(wildcard $(INCEPTION)),)
 export HQGAN_INCEPTION ?= $(CURDIR)/$(INCEPTION)
+endif
+IMAGES := ../shared/data/ham10000
+ifneq ($(wildcard $(IMAGES)),)
+bench: export HQGAN_DATA ?= $(CURDIR)/$(IMAGES)
 endif
 
 # One thread in each test process. --dist loadfile keeps a file's fixtures, such as a trained model, in one process.
@@ -66,8 +71,9 @@ faults: $(VENV)/.dev  ## tests marked faults: kills, full disks, bad input
 oracles: $(ORACLE)/.done  ## tests against tools that need torchvision, in an environment of their own
 	OMP_NUM_THREADS=1 $(ORACLE)/bin/python -m pytest -m oracle $(OR_NONE)
 
-bench: $(VENV)/.bench  ## speed and memory, each figure beside the machine's own matrix rate
-	for script in benchmarks/*.py; do $(VENV)/bin/python $$script || exit 1; done
+BENCHMARKS := $(filter-out %/machine.py,$(wildcard benchmarks/*.py))
+bench: $(VENV)/.core  ## speed and memory, each beside the machine's own matrix rate; HQGAN_DATA names the images
+	for script in $(BENCHMARKS); do $(VENV)/bin/python $$script || exit 1; done
 
 constraints:  ## resolve constraints.txt anew
 	rm -rf .venv-constraints && $(PYTHON) -m venv .venv-constraints
@@ -95,10 +101,6 @@ $(VENV)/.core: pyproject.toml constraints.txt | $(VENV)/bin/pip
 
 $(VENV)/.dev: $(VENV)/.core
 	$(VENV)/bin/python $(PIP_INSTALL) -e '.[dev]'
-	@touch $@
-
-$(VENV)/.bench: $(VENV)/.core
-	$(VENV)/bin/python $(PIP_INSTALL) -e '.[bench]'
 	@touch $@
 
 # torchvision 0.16.2 is the newest that imports beside a CPU torch of today from the common index, and only without its

@@ -1,5 +1,7 @@
 """Hypothesis strategies for circuits of every kind, shared by the tests of `hqgan.quantum`."""
 
+from dataclasses import replace
+
 import torch
 from hypothesis import strategies as st
 from torch import Tensor
@@ -15,8 +17,11 @@ from hqgan.quantum import (
     Probabilities,
     Slot,
     layered,
+    simulate,
 )
 from hqgan.quantum.circuit import COMPLEX_GATES, GATES, ROTATION_GATES, TWO_QUBIT_GATES, Readout
+
+RARE = 1e-4  # chance of a post-selected outcome below which rounding errors dominate
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -80,3 +85,12 @@ def angles(circuit: Circuit, seed: int, samples: int = 2, count: int = 1) -> tup
     sizes = (count, samples, circuit.inputs), (count, circuit.weights)
     inputs, weights = (6 * torch.rand(*size, generator=rng, dtype=torch.float64) for size in sizes)
     return inputs.requires_grad_(), weights.requires_grad_()
+
+
+def well_posed(circuit: Circuit, inputs: Tensor, weights: Tensor) -> bool:
+    """Whether the read-out's condition happens: dividing by a chance near 0 shows rounding."""
+    readout = circuit.readout
+    if isinstance(readout, Expectations) or not readout.ancillas:
+        return True
+    ancillas = replace(circuit, readout=Probabilities(readout.ancillas))
+    return simulate(ancillas, inputs, weights)[..., 0].min().item() > RARE

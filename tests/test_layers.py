@@ -29,6 +29,8 @@ FLOORS = {
     "workflows": 5,
     "app": 6,
     "report": 6,
+    "doctor": 6,
+    "console": 6,  # how commands print
     "cli": 7,
     "__main__": 8,
     "__init__": 8,
@@ -66,6 +68,9 @@ def imports(file: Path) -> Iterator[Import]:
                     # `from hqgan import data` names a room, `from hqgan.data import X` does not.
                     module = f"{base}.{alias.name}" if base == "hqgan" else base
                     yield Import(module, child.lineno, at_import)
+            elif isinstance(child, ast.Attribute) and ast.unparse(child.value) == "hqgan":
+                # After a plain `import hqgan` it is the attribute that says which room is meant.
+                yield Import(f"hqgan.{child.attr}", child.lineno, at_import)
             deferred = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
             typing_only = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
             yield from walk(child, at_import and not deferred and not typing_only)
@@ -82,7 +87,7 @@ def own_rooms(file: Path) -> Iterator[tuple[str, int]]:
     """The rooms of hqgan that a file imports, with the line; the version belongs to no room."""
     for found in imports(file):
         top, _, inside = found.module.partition(".")
-        if top == "hqgan" and inside != "__version__":
+        if top == "hqgan" and inside not in {"", "__version__"}:
             there = inside.split(".")[0]
             yield (
                 there if there in FLOORS else "__init__",

@@ -1,24 +1,18 @@
 """The command line: parse, call one function, print.
 
-Human text goes to stderr; with --json one JSON object goes to stdout. Exit codes: 0 done, 1 failed, 2 wrong usage,
-130 interrupted with the state saved.
+Human text goes to stderr; with --json one JSON object goes to stdout. Exit codes: 0 done, 1 failed,
+2 wrong usage, 130 interrupted with the state saved.
 """
 
-import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from hqgan.console import counter, emit, fail, say, stages, training_progress
 from hqgan.errors import HqganError, UsageError
-
-console = Console(stderr=True)
 
 app = typer.Typer(
     name="hqgan",
@@ -46,7 +40,8 @@ Label = Annotated[
 Weights = Annotated[
     str | None,
     typer.Option(
-        help="Inception weights file, or 'download' to fetch FID's once (else HQGAN_INCEPTION, else fd_tiny)"
+        help="Inception weights file, or 'download' to fetch FID's once "
+        "(default: HQGAN_INCEPTION; without it, fd_tiny)"
     ),
 ]
 
@@ -94,7 +89,7 @@ def train(
         if as_json:
             emit(resolved.model_dump(mode="json"))
         else:
-            console.print(to_yaml(resolved), highlight=False, markup=False, end="")
+            say(to_yaml(resolved).rstrip())
         return
     from hqgan.training import train as run_training
 
@@ -104,7 +99,7 @@ def train(
     say(f"snapshot: {result.snapshot}\nsamples:  {out / 'samples'}")
     say(f"next:     hqgan evaluate {out}   |   hqgan sample {out} --per-class 16 --out images")
     if as_json:
-        emit(result)
+        emit(asdict(result))
 
 
 @app.command(epilog="Example: hqgan sample runs/mine --per-class 100 --out synthetic")
@@ -130,7 +125,7 @@ def sample(
         )
     say(f"{result.files} images in {result.out}, overview in {result.grid}")
     if as_json:
-        emit(result)
+        emit(asdict(result))
 
 
 @app.command(epilog="Example: hqgan evaluate runs/mine --curve")
@@ -161,7 +156,7 @@ def evaluate(
             download=download,
             progress=lambda *at: progress("weights", *at),
         )
-        path, column = (data, label) if data else data_of(run)
+        path, column = (data, None) if data else data_of(run)
         measured = evaluate_run(
             run,
             path,
@@ -171,12 +166,12 @@ def evaluate(
             n=n,
             seed=seed,
             curve=curve,
-            label=column,
+            label=label or column,
             progress=progress,
         )
     for one in measured:
         say(f"\n{one.snapshot} ({one.images_seen:,} images), {extractor}")
-        for line in table(one.records):
+        for line in one.lines():
             say(line)
     if as_json:
         recipes = measured[-1].records
@@ -190,21 +185,23 @@ def demo(
     kimg: Annotated[float | None, typer.Option(help="thousands of images to train on")] = None,
     as_json: Json = False,
 ) -> None:
-    """Train on built-in synthetic lesions for a few minutes and show what comes out; no data, no network."""
+    """Train a few minutes on built-in synthetic lesions; needs no data and no network."""
     from hqgan.workflows import demo as run_demo
 
     with training_progress() as callbacks:
         result = run_demo(out, **({} if kimg is None else {"kimg": kimg}), callbacks=callbacks)
     say(f"\npictures: {result.grid}  (rows in pairs: embedded images, generated images)")
+    say(f"metrics:  {result.metrics}")
     say(
-        f"{result.recipe}:  {result.value:.4g} against the embedded validation images; real images score {result.floor:.4g}"
+        f"          {result.recipe} {result.value:.4g} against the embedded validation images; "
+        f"real images score {result.floor:.4g}"
     )
     say(f"run:      {result.run}\n")
     say("On your own images (one folder a class, or a csv):")
     say("  hqgan data inspect PATH\n  hqgan train --data PATH --size 64 --kimg 250 --out runs/mine")
     say("  hqgan evaluate runs/mine\n  hqgan sample runs/mine --per-class 100 --out synthetic")
     if as_json:
-        emit(result)
+        emit(asdict(result))
 
 
 @app.command()
@@ -240,6 +237,25 @@ def data_inspect(
         emit(found.to_dict())
 
 
+@data_app.command("prepare")
+def data_prepare(
+    path: Annotated[str, typer.Argument(help="folder, csv or npz of images; or 'embedded'")],
+    out: Annotated[Path, typer.Option(help="an absent or empty folder")] = Path("data/prepared"),
+    size: Annotated[int, typer.Option(help="edge of the images, pixels")] = 64,
+    label: Label = None,
+    as_json: Json = False,
+) -> None:
+    """Write the images as a model sees them: OUT/<split>/<class>/*.png and a manifest."""
+    from hqgan.data import prepare
+
+    with counter("decoding") as progress:
+        result = prepare(path, out, size, label=label, progress=progress)
+    written = ", ".join(f"{count:,} {split}" for split, count in result.images.items())
+    say(f"{written} images in {result.out}; {result.skipped} left out, listed in skipped.csv")
+    if as_json:
+        emit(asdict(result))
+
+
 @data_app.command("download")
 def data_download(
     name: Annotated[str, typer.Argument(help="ham10000, dermamnist, dermamnist-64 ...")],
@@ -269,107 +285,19 @@ def data_download(
 def main() -> None:
     """Entry point: every failure a user can cause is one paragraph and an exit code."""
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False)
     except HqganError as error:
         fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         fail("interrupted", 130)
-    except typer.Exit as stop:
-        sys.exit(stop.exit_code)
     except Exception as error:
         shown = getattr(error, "format_message", None)  # click's own usage errors
         if shown is None:
             raise
         fail(f"{shown()} (see hqgan --help)", UsageError.exit_code)
-
-
-def fail(message: str, code: int) -> None:
-    console.print(f"error: {message}", style="red", highlight=False, markup=False)
+    if code == 130:  # what typer itself makes of Ctrl-C
+        fail("interrupted", 130)
     sys.exit(code)
-
-
-def say(text: str) -> None:
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
-
-
-def emit(value: Any) -> None:
-    """The one JSON object on stdout."""
-    print(
-        json.dumps(asdict(value) if is_dataclass(value) and not isinstance(value, type) else value)
-    )
-
-
-def table(records: list[dict[str, Any]]) -> Iterator[str]:
-    """Recipes as aligned lines; a value that is not defined says why."""
-    yield f"  {'recipe':10} {'class':16} {'value':>10} {'95 % interval':>23} {'floor':>10} {'real':>6} {'fake':>6}"
-    for record in records:
-        name = record["class"] or "all"
-        head = f"  {record['recipe']:10} {name:16}"
-        if record["value"] is None:
-            yield f"{head} {'-':>10} {record['reason']}"
-            continue
-        low_high = "[{:.4g}, {:.4g}]".format(*record["interval"]) if record["interval"] else ""
-        floor = f"{record['floor']:.4g}" if record["floor"] is not None else ""
-        yield f"{head} {record['value']:10.4g} {low_high:>23} {floor:>10} {record['n_real']:6} {record['n_fake']:6}"
-
-
-@contextmanager
-def stages() -> Iterator[Callable[[str, int, int | None], None]]:
-    """A progress bar for each named stage; plain lines at every tenth where there is no terminal."""
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    ) as bars:
-        known: dict[str, Any] = {}
-
-        def update(stage: str, done: int, total: int | None) -> None:
-            if stage not in known or (done < bars.tasks[known[stage]].completed):
-                known[stage] = bars.add_task(stage, total=total)
-            before = bars.tasks[known[stage]].completed
-            bars.update(known[stage], completed=done, total=total)
-            if not console.is_terminal and total and 10 * done // total > 10 * before // total:
-                say(f"{stage}: {done:,} of {total:,}")
-
-        yield update
-
-
-@contextmanager
-def counter(stage: str) -> Iterator[Callable[[int, int], None]]:
-    """A single progress bar, called as progress(done, total)."""
-    with stages() as progress:
-        yield lambda done, total: progress(stage, done, total)
-
-
-@contextmanager
-def training_progress() -> Iterator[Any]:
-    """Callbacks that show images/s, remaining time and losses while a model trains."""
-    from hqgan.training import Callbacks
-
-    with stages() as bars:
-
-        def progress(seen: int, goal: int, record: dict[str, float]) -> None:
-            minutes = (goal - seen) / max(record["images_per_second"], 1e-9) / 60
-            text = (
-                f"{seen / 1000:.0f}/{goal / 1000:g} kimg  {record['images_per_second']:.0f} images/s  "
-                f"{minutes:.0f} min left  critic {record['critic_loss']:.3f}  "
-                f"generator {record.get('generator_loss', float('nan')):.3f}  diversity {record['diversity']:.2f}"
-            )
-            if console.is_terminal:
-                status.update(text)
-            else:
-                say(text)
-
-        with console.status("starting", spinner="line") as status:
-            yield Callbacks(
-                message=lambda text: say(text),
-                decoding=lambda done, total: bars("decoding", done, total),
-                progress=progress,
-            )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""The configuration of a training run: the only place where YAML, flags and environment become Python.
+"""The configuration of a run: the only place where YAML, flags and environment become Python.
 
-A run is described by one `Config`. It is resolved from a preset, then a file, then flags, then `--set a.b=c`,
-each overriding the one before; what comes out is written whole to the run folder. Unknown keys are errors.
+A run is described by one `Config`. It is resolved from a preset, then a file, then flags, then
+`--set a.b=c`, each overriding the one before; what comes out is written whole to the run folder.
+Unknown keys are errors.
 """
 
 import difflib
@@ -9,24 +10,41 @@ import os
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from hqgan.errors import UsageError
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 
-# Keys that may differ when a run is continued: how far it goes and where it runs, not what is computed.
-# The data are compared by content, so their folder may move.
+
+def absolute_path(path: str) -> str:
+    """The path as it is found from any working folder."""
+    return str(Path(path).expanduser().absolute())
+
+
+# Keys that may differ when a run is continued: how far it goes and where it runs, not what is
+# computed. The data are compared by content, so their folder may move.
 FREE_TO_CHANGE = ("kimg", "device", "data.path", "save_every_kimg")
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    """Base of all sections: unknown keys, NaN and infinities are refused, values stay as read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class HybridQ(Section):
@@ -56,13 +74,19 @@ class MediqV2(Section):
 
 
 class Critic(Section):
-    """Which critic judges; `width` counts for the projection critic alone."""
+    """Which critic judges, and how it is optimised."""
 
     name: Literal["projection", "label-channel", "mediq-v2"]
-    width: Count | None = None
+    width: Count | None = Field(None, description="of the projection critic; the others have one")
     learning_rate: Positive
-    betas: tuple[Fraction, Fraction]
+    betas: tuple[Decay, Decay]
     steps: Count = Field(description="critic steps for each generator step")
+
+    @model_validator(mode="after")
+    def only_projection_has_a_width(self) -> Self:
+        if self.width is not None and self.name != "projection":
+            raise ValueError(f"width is {self.width}, but the {self.name} critic has a fixed one")
+        return self
 
 
 class GeneratorTraining(Section):
@@ -70,7 +94,7 @@ class GeneratorTraining(Section):
 
     learning_rate: Positive
     circuit_learning_rate: Positive
-    betas: tuple[Fraction, Fraction]
+    betas: tuple[Decay, Decay]
     ema_kimg: Annotated[float, Field(ge=0)] = Field(
         description="half-life of the weight average; 0 turns it off"
     )
@@ -97,25 +121,25 @@ class Augmentation(Section):
 
 
 class Data(Section):
-    """Which images; `balance` 0 keeps the natural class frequencies, 1 shows every class equally often."""
+    """Which images, and how often each class is shown."""
 
     path: str
     label: str | None = Field(
         None, description="csv column that holds the class, where there is a choice"
     )
-    balance: Fraction = 0.5
+    balance: Fraction = Field(0.5, description="0: natural class frequencies, 1: all equally often")
 
     @field_validator("path")
     @classmethod
     def absolute(cls, path: str) -> str:
         """The run must find its data again from any working folder."""
-        return path if path == "embedded" else str(Path(path).expanduser().absolute())
+        return path if path == "embedded" else absolute_path(path)
 
 
 class Init(Section):
     """Fine-tuning: start from the generator and critic of another run."""
 
-    run: str
+    run: Annotated[str, AfterValidator(absolute_path)]
     freeze_critic: Annotated[int, Field(ge=0)] = Field(
         0, description="convolutions of the critic that stay as they are, from the image on"
     )
@@ -147,6 +171,7 @@ class Config(Section):
 
 
 def preset_names() -> list[str]:
+    """The packaged presets."""
     return sorted(
         f.name.removesuffix(".yaml")
         for f in resources.files("hqgan.presets").iterdir()
@@ -165,17 +190,19 @@ def load_config(
     Args:
         preset: name of a packaged preset; None takes the one the file names, else "hybridq".
         file: YAML with any subset of the keys of `Config`.
-        overrides: dotted key to value; None values are skipped, so that absent flags change nothing.
+        overrides: dotted key to value; None values are skipped: absent flags change nothing.
         assignments: "a.b=c" texts as given to `--set`; c is read as YAML.
 
     Raises:
-        UsageError: for an unknown preset, key or value; the message names it and the nearest known one.
+        UsageError: for an unknown preset, key or value; the message names it and the nearest known
+            one.
     """
     values = read_yaml(file) if file else {}
-    preset = preset or values.get("preset") or "hybridq"
-    if preset not in preset_names():
+    preset = preset or str(values.get("preset") or "hybridq")
+    known = preset_names()
+    if preset not in known:
         raise UsageError(
-            f"unknown preset {preset!r}; known are {', '.join(preset_names())}.{did_you_mean(preset, preset_names())}"
+            f"unknown preset {preset!r}; known are {', '.join(known)}.{did_you_mean(preset, known)}"
         )
     text = resources.files("hqgan.presets").joinpath(f"{preset}.yaml").read_text(encoding="utf-8")
     values = merge(yaml.safe_load(text), {**values, "preset": preset})
@@ -194,9 +221,8 @@ def load_config(
             raise UsageError(
                 f"--set {key}: cannot read the value {value!r} as YAML: {error}"
             ) from error
-    if not values.get("data"):
-        values["data"] = {}
-    values["data"].setdefault("path", os.environ.get("HQGAN_DATA", "embedded"))
+    if isinstance(values.get("data"), dict):
+        values["data"].setdefault("path", os.environ.get("HQGAN_DATA") or "embedded")
     return validate(values)
 
 
@@ -212,17 +238,23 @@ def validate(values: Mapping[str, Any]) -> Config:
 
 def explain(error: Mapping[str, Any]) -> str:
     """One pydantic error as a phrase with the key, the value seen and what is expected."""
-    key = ".".join(
-        str(part) for part in error["loc"] if part not in ("hybridq", "hybridq-v1", "mediq-v2")
-    )
+    place = [str(part) for part in error["loc"]]
+    model = place.pop(1) if place[0] == "generator" and len(place) > 2 else None
+    key = ".".join(place)
     if error["type"] == "extra_forbidden":
         known = known_keys(Config)
+        if key in known:
+            return f"key {key!r} is not one of the generator {model!r}"
         return f"unknown key {key!r}.{did_you_mean(key, known)}"
-    if error["type"] == "missing":
-        return f"key {key!r} is missing"
+    if error["type"] in ("missing", "union_tag_not_found"):
+        return f"key {key!r} is missing" + (f" (generator {model!r} needs it)" if model else "")
     if error["type"] == "union_tag_invalid":
-        return f"{key}.name is {error['ctx']['tag']!r}, but must be one of {error['ctx']['expected_tags']}"
-    return f"{key} is {error['input']!r}: {error['msg'][0].lower()}{error['msg'][1:]}"
+        context = error["ctx"]
+        return f"{key}.name is {context['tag']!r}, but must be one of {context['expected_tags']}"
+    said = error["msg"].removeprefix("Value error, ")
+    if isinstance(error["input"], dict):
+        return f"{key}: {said}"
+    return f"{key} is {error['input']!r}: {said[0].lower()}{said[1:]}"
 
 
 def known_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
@@ -238,6 +270,7 @@ def known_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
 
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:
+    """A question to append to a message, or nothing where no known word is near."""
     near = difflib.get_close_matches(word, known, n=1)
     return f" Did you mean {near[0]!r}?" if near else ""
 
@@ -255,17 +288,23 @@ def read_yaml(file: Path) -> dict[str, Any]:
     return values
 
 
+def read_config(file: Path) -> Config:
+    """The config.yaml of a run; a `UsageError` names the file."""
+    values = read_yaml(file)
+    try:
+        return validate(values)
+    except UsageError as error:
+        raise UsageError(f"{file} is of another version of hqgan or was edited: {error}") from error
+
+
 def merge(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
-    """`top` over `base`, section by section; a section that names another `name` replaces the old one whole."""
+    """`top` over `base`, section by section; one with another `name` replaces the old one whole."""
     merged = dict(base)
     for key, value in top.items():
         old = merged.get(key)
-        if (
-            isinstance(old, dict)
-            and isinstance(value, dict)
-            and value.get("name", old.get("name")) == old.get("name")
-        ):
-            value = merge(old, value)
+        if isinstance(old, dict) and isinstance(value, dict):
+            same = value.get("name", old.get("name")) == old.get("name")
+            value = merge(old, value) if same else value
         merged[key] = value
     return merged
 
@@ -284,6 +323,7 @@ def assign(values: dict[str, Any], key: str, value: Any) -> None:
 
 
 def to_yaml(config: Config) -> str:
+    """The whole configuration, as config.yaml holds it."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
@@ -293,9 +333,8 @@ def differences(old: Config, new: Config) -> list[str]:
     def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         leaves: dict[str, Any] = {}
         for key, value in values.items():
-            leaves |= (
-                flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-            )
+            inner = isinstance(value, dict)
+            leaves |= flat(value, f"{prefix}{key}.") if inner else {prefix + key: value}
         return leaves
 
     before, after = flat(old.model_dump(mode="json")), flat(new.model_dump(mode="json"))

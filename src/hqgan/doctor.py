@@ -33,7 +33,10 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Look at interpreter, torch, accelerators, kernels, torchvision, weights, caches, tokens and extras. Takes seconds."""
+    """Look at Python, torch, accelerators, numba, torchvision, weights, cache, account and extras.
+
+    Takes seconds.
+    """
     return [
         Finding(
             "hqgan",
@@ -75,7 +78,7 @@ def _kernels() -> Finding:
 
 
 def _torchvision() -> Finding:
-    """torchvision is never needed by the core, but a broken one breaks what imports it (torchmetrics, timm)."""
+    """The core never needs it, but a broken one breaks what imports it (torchmetrics, timm)."""
     try:
         found = version("torchvision")
     except PackageNotFoundError:
@@ -83,7 +86,7 @@ def _torchvision() -> Finding:
     try:
         importlib.import_module("torchvision")
     except Exception as error:
-        remedy = "pip uninstall torchvision, or install the build that belongs to your torch from the same index"
+        remedy = "pip uninstall torchvision, or install the build of your torch's own index"
         return Finding("torchvision", f"{found} is broken: {error}", False, remedy)
     return Finding("torchvision", found, True)
 
@@ -97,14 +100,17 @@ def _inception() -> Finding:
         if named
         else "none: evaluate reports fd_tiny only"
     )
-    remedy = "export HQGAN_INCEPTION=FILE, or let evaluate fetch them once: hqgan evaluate RUN --inception-weights download"
+    remedy = (
+        "export HQGAN_INCEPTION=FILE, or let evaluate fetch them once: "
+        "hqgan evaluate RUN --inception-weights download"
+    )
     return Finding("Inception weights", state, not named, remedy)
 
 
 def _cache() -> Finding:
     folder = Path(os.environ.get("HQGAN_CACHE") or "~/.cache/hqgan").expanduser()
     nearest = next(p for p in (folder, *folder.parents) if p.exists())
-    writable = os.access(nearest, os.W_OK)
+    writable = nearest.is_dir() and os.access(nearest, os.W_OK)
     remedy = (
         None
         if writable

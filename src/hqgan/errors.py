@@ -1,6 +1,7 @@
 """Every error a user can cause: the message says what was seen, what was expected and what to do.
 
-The command line prints the message as one paragraph and leaves with `exit_code`; nothing else catches these.
+The command line prints the message as one paragraph and leaves with `exit_code`; nothing else
+catches these.
 """
 
 

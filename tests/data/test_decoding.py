@@ -20,10 +20,10 @@ def read(path: Path) -> Image.Image:
     return reader(source, [record])(record, 8)
 
 
-@pytest.mark.parametrize("mode", ["RGB", "L", "1", "P", "RGBA", "LA", "CMYK", "YCbCr"])
+@pytest.mark.parametrize("mode", ["RGB", "L", "1", "P", "RGBA", "LA", "CMYK"])
 def test_every_mode_becomes_rgb_of_the_same_picture(mode: str, tmp_path: Path) -> None:
     image = Image.fromarray(picture(3, 16, 16)).convert(mode)
-    path = tmp_path / ("x.tif" if mode in ("CMYK", "YCbCr") else "x.png")
+    path = tmp_path / ("x.tif" if mode == "CMYK" else "x.png")
     image.save(path)
     seen = read(path)
     assert seen.mode == "RGB"

@@ -5,6 +5,7 @@ from hqgan.data.downloading import CATALOGUE, RemoteDataset, RemoteFile, downloa
 from hqgan.data.inspection import Inspection, inspect
 from hqgan.data.loading import load_dataset
 from hqgan.data.pixels import save_grid, save_png, to_float, to_uint8
+from hqgan.data.preparing import Prepared, prepare
 from hqgan.data.sources import EMBEDDED, open_source
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "SPLITS",
     "Dataset",
     "Inspection",
+    "Prepared",
     "Record",
     "RemoteDataset",
     "RemoteFile",
@@ -22,6 +24,7 @@ __all__ = [
     "inspect",
     "load_dataset",
     "open_source",
+    "prepare",
     "require_trainable",
     "save_grid",
     "save_png",

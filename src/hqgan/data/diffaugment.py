@@ -1,8 +1,9 @@
-"""Differentiable augmentation for dermoscopy: applied alike to real and fake before the critic sees them.
+"""Differentiable augmentation for dermoscopy, applied alike to the reals and fakes the critic sees.
 
-After Zhao et al. 2020 (arXiv 2006.10738). Translation, a small cutout, and brightness and contrast within 0.2; no hue and
-no strong saturation, because in a lesion colour is the diagnosis. Flips and quarter turns belong to the real images alone
-(a lesion has no up): they add views of the data, and the generator learns to draw all of them.
+After Zhao et al. 2020 (arXiv 2006.10738). Translation, a small cutout, and brightness and contrast
+within 0.2; no hue and no strong saturation, because in a lesion colour is the diagnosis. Flips and
+quarter turns belong to the real images alone (a lesion has no up): they add views of the data, and
+the generator learns to draw all of them.
 
 All draws come from the CPU generator `rng`, so that a resumed run repeats them on any device.
 """
@@ -12,7 +13,7 @@ from torch import Tensor
 
 
 def augment(images: Tensor, rng: torch.Generator, strength: float = 1.0) -> Tensor:
-    """Augment (B, 3, S, S) images in [-1, 1], differentiably; `strength` in [0, 1] is the share of images changed."""
+    """Augment (B, 3, S, S) images in [-1, 1]; `strength` in [0, 1] is the share that is changed."""
     if strength <= 0:
         return images
     b, _, s, _ = images.shape
@@ -33,7 +34,7 @@ def translate(images: Tensor, shift: Tensor) -> Tensor:
 
     Zhao et al. pad with zeros (grey); repeating the edge spares the critic a border no lesion has.
     """
-    b, c, s, _ = images.shape
+    b, _, s, _ = images.shape
     steps = torch.arange(s, device=images.device)
     rows = (steps - shift[:, :1]).clamp(0, s - 1)  # (B, S)
     columns = (steps - shift[:, 1:]).clamp(0, s - 1)
@@ -45,7 +46,7 @@ def translate(images: Tensor, shift: Tensor) -> Tensor:
 
 
 def cutout(images: Tensor, centre: Tensor, chosen: Tensor, share: float = 0.25) -> Tensor:
-    """Set to 0 a square of edge `share` x S around `centre` (B, 2) in [0, 1] of each chosen image."""
+    """Set to 0 a square of edge `share` S around `centre` (B, 2) in [0, 1] of each chosen image."""
     s = images.shape[-1]
     half = share * s / 2
     steps = torch.arange(s, device=images.device) + 0.5

@@ -1,22 +1,22 @@
 """Measure a trained generator by the recipes: what `hqgan evaluate` does.
 
-Every measurement is appended to RUN/evaluation.jsonl, one line a recipe, with the snapshot it belongs to.
+Every measurement is appended to RUN/evaluation.jsonl, one line a recipe, with its snapshot.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hqgan.config import read_yaml, validate
+from hqgan.config import read_config
 from hqgan.data import Dataset, load_dataset, to_uint8
 from hqgan.errors import DataError, RunError, UsageError
 from hqgan.evaluation.features import Extractor
 from hqgan.evaluation.recipes import evaluate_images, reference_class_mix
-from hqgan.models import About, Generator, find_snapshot, generate, load_snapshot
+from hqgan.models import About, Generator, find_snapshot, generate, load_snapshot, snapshots
 
 CURVE_FAKES = 500  # images for each point of a curve; the full number is for the end
 RECORDS = "evaluation.jsonl"
@@ -26,11 +26,29 @@ Stage = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Measurement:
-    """One snapshot measured: `records` are the public form of its recipes, see `RecipeResult.as_json`."""
+    """One snapshot measured; `records` are its recipes as `RecipeResult.as_json` gives them."""
 
     snapshot: Path
     images_seen: int
     records: list[dict[str, Any]]
+
+    def lines(self) -> Iterator[str]:
+        """An aligned table for people; a value that is not defined says why."""
+        yield (
+            f"  {'recipe':10} {'class':16} {'value':>10} {'95 % interval':>23} "
+            f"{'floor':>10} {'real':>6} {'fake':>6}"
+        )
+        for record in self.records:
+            head = f"  {record['recipe']:10} {record['class'] or 'all':16}"
+            if record["value"] is None:
+                yield f"{head} {'-':>10} {record['reason']}"
+                continue
+            low_high = "[{:.4g}, {:.4g}]".format(*record["interval"]) if record["interval"] else ""
+            floor = f"{record['floor']:.4g}" if record["floor"] is not None else ""
+            yield (
+                f"{head} {record['value']:10.4g} {low_high:>23} {floor:>10} "
+                f"{record['n_real']:6} {record['n_fake']:6}"
+            )
 
 
 def evaluate_run(
@@ -50,7 +68,8 @@ def evaluate_run(
 
     Args:
         path: a run folder (its newest snapshot is measured) or a snapshot.
-        data: what the run was trained on; its `split` is the reference, its train split gives the floor.
+        data: what the run was trained on; its `split` is the reference, its train split gives the
+            floor.
         extractor: see `load_extractor`.
         split: "val", or "test" together with `final`.
         final: opens the test split; recorded in every line.
@@ -69,31 +88,32 @@ def evaluate_run(
         )
     if split == "test" and not final:
         raise UsageError(
-            "the test split is opened once, at the end: repeat with --final, which is recorded, or use --split val"
+            "the test split is opened once, at the end: repeat with --final, which is recorded, "
+            "or use --split val"
         )
     if n is not None and n < 2:
         raise UsageError(f"n is {n}, but a distance needs at least 2 generated images")
-    snapshots = sorted(path.glob("snapshot-*"), key=kimg_of) if curve else [find_snapshot(path)]
-    if not snapshots:
-        raise RunError(f"{path} holds no snapshots to draw a curve through")
+    chosen = snapshots(path) if curve else [find_snapshot(path)]
+    if not chosen:
+        raise RunError(f"{path} holds no snapshots to draw a curve through; name a run folder")
     reference: Dataset | None = None
     measurements = []
-    for snapshot in snapshots:
+    for snapshot in chosen:
         generator, about = load_snapshot(snapshot)
         if reference is None:
             reference = load_dataset(data, split, generator.size, label=label)
             train = None if curve else load_dataset(data, "train", generator.size, label=label)
             if reference.classes != about.classes:
                 raise DataError(
-                    f"{data} has the classes {', '.join(reference.classes)}, but {path} was trained on "
-                    f"{', '.join(about.classes)}; name the data of the run with --data"
+                    f"{data} has the classes {', '.join(reference.classes)}, but {path} was "
+                    f"trained on {', '.join(about.classes)}; name the data of the run with --data"
                 )
         count = n or (min(CURVE_FAKES, len(reference)) if curve else len(reference))
         images, labels = class_mixed_fakes(generator, reference, count, seed)
         results = evaluate_images(
             images, labels, reference, train, extractor, seed, progress=progress
         )
-        records = [{**r.as_json(), "class": r.class_name} for r in results]
+        records = [r.as_json() for r in results]
         measurements.append(Measurement(snapshot, about.images_seen, records))
         append(snapshot.parent / RECORDS, about, snapshot, records, final)
     return measurements
@@ -102,7 +122,7 @@ def evaluate_run(
 def class_mixed_fakes(
     generator: Generator, reference: Dataset, n: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`n` generated images, uint8 (n, S, S, 3), and their labels, in the class mix of `reference`."""
+    """`n` fakes, uint8 (n, S, S, 3), and their labels, in the class mix of `reference`."""
     mix = reference_class_mix(reference.labels, len(reference.classes), n)
     labels = np.repeat(np.arange(len(mix)), mix)
     images = np.concatenate(
@@ -114,7 +134,7 @@ def class_mixed_fakes(
 def append(
     file: Path, about: About, snapshot: Path, records: list[dict[str, Any]], final: bool
 ) -> None:
-    """Add the measurements to the run's record; a snapshot far from any writable run is measured all the same."""
+    """Add the measurements to the run's record, if it can be written."""
     origin = {"snapshot": snapshot.name, "images_seen": about.images_seen, "final": final}
     try:
         with file.open("a", encoding="utf-8") as handle:
@@ -123,14 +143,11 @@ def append(
         return
 
 
-def kimg_of(snapshot: Path) -> float:
-    return float(snapshot.name.removeprefix("snapshot-").removesuffix(".part") or 0)
-
-
 def data_of(path: Path) -> tuple[str, str | None]:
-    """Where the data of a run (or of a snapshot in it) are, and the column used as class, from its config.yaml."""
+    """Where the data of a run (or of a snapshot in it) are, and the column used as class."""
+    find_snapshot(path)
     for folder in (path, path.parent):
         if (folder / "config.yaml").is_file():
-            data = validate(read_yaml(folder / "config.yaml")).data
+            data = read_config(folder / "config.yaml").data
             return data.path, data.label
     raise UsageError(f"{path} is no run folder, so say with --data what to compare it with")

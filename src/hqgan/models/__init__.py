@@ -1,4 +1,4 @@
-"""Models: weights and shapes. They know no loss, optimiser, data set or path but that of their own snapshot."""
+"""Models: weights and shapes, without loss, optimiser, data or paths but that of a snapshot."""
 
 from hqgan.models.critic import ProjectionCritic as ProjectionCritic
 from hqgan.models.generator import Generator as Generator
@@ -13,3 +13,4 @@ from hqgan.models.snapshot import find_snapshot as find_snapshot
 from hqgan.models.snapshot import generate as generate
 from hqgan.models.snapshot import load_snapshot as load_snapshot
 from hqgan.models.snapshot import save_snapshot as save_snapshot
+from hqgan.models.snapshot import snapshots as snapshots

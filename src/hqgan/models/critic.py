@@ -1,7 +1,8 @@
-"""The class-conditional critic: convolutions down to 4x4, minibatch deviation, projection on the class.
+"""The class-conditional critic: convolutions down to 4x4, minibatch deviation, class projection.
 
-It has no normalisation layer, so its initialisation must preserve the variance itself (He et al. 2015 for leaky ReLU):
-with PyTorch's default the signal shrinks by about 0.4 a layer and the critic hardly learns.
+It has no normalisation layer, so its initialisation must preserve the variance itself (He et al.
+2015 for leaky ReLU): with PyTorch's default the signal shrinks by about 0.4 a layer and the critic
+hardly learns.
 """
 
 import torch
@@ -15,13 +16,14 @@ MAX_CHANNELS = 256
 class ProjectionCritic(nn.Module):
     """Images (B, 3, S, S) in [-1, 1] and class indices (B,) to one logit each (B,).
 
-    Projection discriminator (Miyato & Koyama 2018, arXiv 1802.05637, equation 3) with minibatch standard deviation
-    (Karras et al. 2018, arXiv 1710.10196, section 3).
+    Projection discriminator (Miyato & Koyama 2018, arXiv 1802.05637, equation 3) with minibatch
+    standard deviation (Karras et al. 2018, arXiv 1710.10196, section 3).
 
     Args:
         classes: number of classes K.
         size: edge of the image, a power of two from 16 pixels up.
-        width: channels after the first convolution; they double each time the resolution halves, up to 256.
+        width: channels after the first convolution; they double each time the resolution halves,
+            up to 256.
     """
 
     def __init__(self, classes: int, size: int = 64, width: int = 32):
@@ -36,7 +38,7 @@ class ProjectionCritic(nn.Module):
             resolution, channels = resolution // 2, wider
             if (
                 resolution > 4
-            ):  # one more look at each scale, except at the last, which the head sees whole
+            ):  # one more look at each scale but the last, which the head sees whole
                 layers += [nn.Conv2d(channels, channels, 3, 1, 1), nn.LeakyReLU(LEAK)]
         self.features = nn.Sequential(*layers)
         self.mix = nn.Conv2d(channels + 1, 128, 3, 1, 1)
@@ -46,7 +48,8 @@ class ProjectionCritic(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 nn.init.kaiming_normal_(module.weight, a=LEAK)
-                nn.init.zeros_(module.bias)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
         nn.init.normal_(self.embedding.weight, std=128**-0.5)
 
     def forward(self, images: Tensor, y: Tensor) -> Tensor:
@@ -57,10 +60,10 @@ class ProjectionCritic(nn.Module):
 
 
 def minibatch_deviation(x: Tensor, group: int = 4) -> Tensor:
-    """Append one channel: the mean standard deviation over groups of images, so that a lack of variety shows.
+    """Append one channel: the mean standard deviation over groups of images (B, C, H, W).
 
-    Groups are neighbours in the batch, so that reals and fakes that share one batch do not meet; a batch that
-    `group` does not divide forms one group.
+    It shows a lack of variety. Groups are neighbours in the batch; a batch that `group` does not
+    divide forms one group.
     """
     b, c, h, w = x.shape
     group = group if b % group == 0 else b

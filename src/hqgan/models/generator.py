@@ -1,7 +1,8 @@
 """What every generator offers to training, sampling and sharing.
 
-A generator is an `nn.Module` built from plain numbers (so that the Hub mixin can store them as JSON),
-called as `G(z, y)` with `z: (B, z_dim)` and `y: (B,)` class indices, returning images `(B, 3, S, S)` in [-1, 1].
+A generator is an `nn.Module` built from plain numbers (so that the Hub mixin can store them as
+JSON), called as `G(z, y)` with `z: (B, z_dim)` and `y: (B,)` class indices, returning images
+`(B, 3, S, S)` in [-1, 1].
 """
 
 import torch
@@ -23,7 +24,7 @@ class Generator(nn.Module, PyTorchModelHubMixin, library_name="hqgan", tags=["hq
     z_dim: int
 
     def sample_z(self, n: int, rng: torch.Generator) -> Tensor:
-        """Draw `n` latents `(n, z_dim)`, standard normal unless a model overrides it; on the CPU, as `rng` is."""
+        """Latents `(n, z_dim)` on the CPU, standard normal unless a model overrides it."""
         return torch.randn(n, self.z_dim, generator=rng)
 
     def penalty(self) -> Tensor | float:

@@ -34,6 +34,7 @@ def build_critic(name: str, classes: int, size: int, **options: Any) -> nn.Modul
 
 
 def parameter_count(module: nn.Module) -> int:
+    """Numbers in all parameters, frozen ones included."""
     return sum(p.numel() for p in module.parameters())
 
 

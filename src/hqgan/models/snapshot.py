@@ -1,9 +1,10 @@
-"""A snapshot is what is shared: generator weights (safetensors), config.json and a model card, the Hub's format.
+"""A snapshot is what is shared: generator weights, config.json and a model card, the Hub's format.
 
 Training writes it, sampling and evaluation read it; nothing in it can run code when loaded.
 """
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,7 +25,8 @@ ABOUT = "hqgan.json"  # beside the Hub's own files
 class About:
     """What a snapshot knows of its origin, besides the constructor arguments in config.json.
 
-    `class_counts` are the training images of each class; `data_checksum` the sha256 of the training data.
+    `class_counts` are the training images of each class; `data_checksum` is the sha256 of the
+    training data.
     """
 
     generator: str
@@ -37,7 +39,7 @@ class About:
 
 
 def save_snapshot(generator: Generator, folder: Path, about: About) -> None:
-    """Write weights, constructor arguments, origin and model card into `folder`, which must not exist.
+    """Write weights, constructor arguments, origin and model card into a new folder.
 
     Written under a temporary name and renamed, so that a folder of this name is always whole.
     """
@@ -50,7 +52,7 @@ def save_snapshot(generator: Generator, folder: Path, about: About) -> None:
 
 
 def load_snapshot(path: Path) -> tuple[Generator, About]:
-    """The generator in eval mode, and its origin, from a snapshot folder or the newest one of a run folder.
+    """The generator in eval mode, and its origin, from a snapshot or the newest one of a run.
 
     Raises:
         RunError: where there is no snapshot, or it is damaged.
@@ -58,13 +60,8 @@ def load_snapshot(path: Path) -> tuple[Generator, About]:
     folder = find_snapshot(path)
     try:
         fields = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-        about = About(
-            **{
-                **fields,
-                "classes": tuple(fields["classes"]),
-                "class_counts": tuple(fields["class_counts"]),
-            }
-        )
+        lists = {name: tuple(fields[name]) for name in ("classes", "class_counts")}
+        about = About(**(fields | lists))
         arguments = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         generator = GENERATORS[about.generator](**arguments)
         load_model(generator, folder / "model.safetensors")
@@ -79,20 +76,24 @@ def find_snapshot(path: Path) -> Path:
     """`path` itself if it is a snapshot, else the snapshot in it that has seen most images."""
     if (path / ABOUT).is_file():
         return path
-    found = sorted(
-        path.glob("snapshot-*/" + ABOUT),
-        key=lambda f: float(f.parent.name.removeprefix("snapshot-")),
-    )
+    found = snapshots(path)
     if not found:
         seen = "holds no snapshot" if path.is_dir() else "does not exist"
         raise RunError(f"{path} {seen}; expected a run folder or a snapshot made by `hqgan train`")
-    return found[-1].parent
+    return found[-1]
+
+
+def snapshots(run: Path) -> list[Path]:
+    """The snapshots of a run folder, by the images they have seen."""
+    named = re.compile(r"snapshot-([\d.]+)")
+    found = ((named.fullmatch(file.parent.name), file.parent) for file in run.glob(f"*/{ABOUT}"))
+    return [folder for _, folder in sorted((float(m[1]), folder) for m, folder in found if m)]
 
 
 def generate(
     generator: Generator, labels: Sequence[int], seed: int, batch: int = 64
 ) -> Iterator[Tensor]:
-    """Yield images (b, 3, S, S) in [-1, 1] for the given class indices, in order, on the generator's device.
+    """Yield images (b, 3, S, S) in [-1, 1] of the classes `labels`, in order, on G's device.
 
     The i-th image of a class depends on seed, class and i alone, not on what else is asked for.
     """
@@ -117,8 +118,9 @@ tags: [hqgan, image-generation, quantum, dermatology, synthetic]
 ---
 # {about.generator}: synthetic skin-lesion images
 
-Generator weights (moving average) after {about.images_seen:,} training images, preset `{about.preset}`, seed {about.seed}.
-Made by [hqgan](https://arxiv.org/abs/2506.21015); every image it makes is **synthetic, for research, not for diagnosis**.
+Generator weights (moving average) after {about.images_seen:,} training images, preset
+`{about.preset}`, seed {about.seed}, made by [hqgan](https://arxiv.org/abs/2506.21015).
+Every image it makes is **synthetic, for research, not for diagnosis**.
 The licence of the training data extends to what is learned from them: check it before you share.
 
 | class | training images |
@@ -128,6 +130,7 @@ The licence of the training data extends to what is learned from them: check it 
 Training data sha256: `{about.data_checksum}`
 
 ```python
+from pathlib import Path
 from hqgan.models import load_snapshot
 generator, about = load_snapshot(Path("this folder"))
 ```

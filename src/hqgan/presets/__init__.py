@@ -1,0 +1,1 @@
+"""Published configurations as YAML files, each with the level of its evidence in its first line."""

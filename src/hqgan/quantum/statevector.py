@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hqgan.quantum.circuit import Circuit, Probabilities
+from hqgan.quantum.circuit import COMPLEX_GATES, Circuit, Probabilities
 from hqgan.quantum.schedule import Basis, Entangler, Moment, Rotations, Step, schedule
 
 BLOCK = 4
@@ -56,8 +56,9 @@ def state(circuit: Circuit, inputs: Tensor, weights: Tensor) -> Tensor:
         weights: (C or 1, P) radians, same dtype and device. Nothing is validated here.
 
     Returns:
-        (C, B, 2^Q), real if `circuit.is_real`, else complex.
+        (C, B, 2^Q), real if every gate is real, else complex.
     """
+    # Without its read-out, whose change of basis the schedule may join to the circuit's last gates.
     every_outcome = Probabilities(tuple(range(circuit.qubits)))
     run = _Simulation(replace(circuit, readout=every_outcome), inputs, weights)
     with torch.autocast(inputs.device.type, enabled=False):
@@ -141,7 +142,7 @@ class _Simulation:
         for moment in self.plan.start:
             vectors = (self.gates(moment) * vectors).sum(1)
         first, *others = reversed(vectors.movedim(0, 2).unbind(1))  # of each qubit (C, 2, B)
-        psi = first
+        psi = first  # the last qubit; the others come in front, so that inner dimensions are long
         for vector in others:
             psi = (vector.unsqueeze(2) * psi.unsqueeze(1)).flatten(1, 2)
         return psi
@@ -149,34 +150,20 @@ class _Simulation:
     def evolve(self, psi: Tensor, steps: list[Step]) -> Tensor:
         """Apply steps to any columns (C, N, columns)."""
         for step in steps:
-            psi = (
-                self.rotate(psi, step) if isinstance(step, Rotations) else self.entangle(psi, step)
-            )
+            if isinstance(step, Rotations):
+                psi = self.rotate(psi, step)
+            else:
+                psi = self.entangle(psi, step)
         return psi
 
     def rotate(self, psi: Tensor, step: Rotations) -> Tensor:
-        gates = self.gates(step.moments[0])  # (2, 2, C, Q, B or 1)
+        gates = self.gates(step.moments[0])
         for moment in step.moments[1:]:
             gates = (self.gates(moment).unsqueeze(2) * gates).sum(1)
-        amplitudes, columns = psi.shape[1:]
-        if (
-            step.from_inputs
-        ):  # another matrix for each sample: qubit by qubit, vectorised over samples
-            for wire in sorted({wire for moment in step.moments for wire in moment.wires}):
-                halves = psi.unflatten(1, (2**wire, 2, -1)).unbind(2)
-                (a, b), (c, d) = gates[:, :, :, wire, None, None]
-                zero = torch.addcmul(a * halves[0], b, halves[1])
-                one = torch.addcmul(c * halves[0], d, halves[1])
-                psi = torch.stack((zero, one), dim=2).flatten(1, 3)
-            return psi
-        matrices = gates.movedim((0, 1), (-2, -1)).squeeze(2)  # (C, Q, 2, 2)
-        for wires in _blocks(self.circuit.qubits):
-            block = reduce(_kron, matrices[:, wires.start : wires.stop].unbind(1))
-            before, size = 2**wires.start, 2 ** len(wires)
-            after = amplitudes // (before * size)
-            rows = psi.reshape(psi.shape[0], before, size, after * columns)
-            psi = _multiply(block.unsqueeze(1), rows).unflatten(-1, (after, columns)).flatten(1, 3)
-        return psi
+        if step.from_inputs:
+            wires = {wire for moment in step.moments for wire in moment.wires}
+            return _rotate_each(psi, gates, sorted(wires))
+        return _rotate_all(psi, gates.movedim((0, 1), (-2, -1)).squeeze(2))
 
     def entangle(self, psi: Tensor, step: Entangler) -> Tensor:
         source, signs = _permutation(step, self.dtype, self.device)
@@ -203,6 +190,28 @@ def _depends_on_inputs(step: Step) -> bool:
     return isinstance(step, Rotations) and step.from_inputs
 
 
+def _rotate_each(psi: Tensor, gates: Tensor, wires: list[int]) -> Tensor:
+    """Apply gates (2, 2, C, Q, B) that differ between samples, wire by wire."""
+    for wire in wires:
+        zero, one = psi.unflatten(1, (2**wire, 2, -1)).unbind(2)  # (C, 2^wire, rest, B)
+        (a, b), (c, d) = gates[:, :, :, wire, None, None]
+        halves = torch.addcmul(a * zero, b, one), torch.addcmul(c * zero, d, one)
+        psi = torch.stack(halves, dim=2).flatten(1, 3)
+    return psi
+
+
+def _rotate_all(psi: Tensor, gates: Tensor) -> Tensor:
+    """Apply gates (C, Q, 2, 2) that all columns share, block by block."""
+    amplitudes, columns = psi.shape[1:]
+    for wires in _blocks(gates.shape[1]):
+        block = reduce(_kron, gates[:, wires.start : wires.stop].unbind(1))
+        before, size = 2**wires.start, 2 ** len(wires)
+        after = amplitudes // (before * size)
+        rows = psi.reshape(psi.shape[0], before, size, after * columns)
+        psi = _multiply(block.unsqueeze(1), rows).unflatten(-1, (after, columns)).flatten(1, 3)
+    return psi
+
+
 def _multiply(matrix: Tensor, columns: Tensor) -> Tensor:
     """matrix @ columns; to a real matrix, real and imaginary parts are columns of their own."""
     if matrix.is_complex() or not columns.is_complex():
@@ -218,7 +227,7 @@ def _kron(left: Tensor, right: Tensor) -> Tensor:
 
 
 def _blocks(qubits: int) -> list[range]:
-    """Split the wires into the fewest blocks of at most `BLOCK` neighbours, nearly equal in size."""
+    """Split the wires into the fewest blocks of at most `BLOCK` neighbours, of like size."""
     count = math.ceil(qubits / BLOCK)
     edges = [qubits * i // count for i in range(count + 1)]
     return [range(start, stop) for start, stop in itertools.pairwise(edges)]
@@ -261,9 +270,9 @@ def _identity(dtype: torch.dtype, device: torch.device) -> Tensor:
     return torch.eye(2, dtype=dtype, device=device)
 
 
-def _matched(array: np.ndarray, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """A complex array as a tensor of the real `dtype`, or of the complex one if it must be."""
-    if array.imag.any():
+def _in_kind(gate: str, array: np.ndarray, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The complex array as a tensor of the real `dtype`, or of its complex kind if the gate is."""
+    if gate in COMPLEX_GATES:
         return torch.tensor(array, dtype=dtype.to_complex(), device=device)
     return torch.tensor(array.real, dtype=dtype, device=device)
 
@@ -271,7 +280,7 @@ def _matched(array: np.ndarray, dtype: torch.dtype, device: torch.device) -> Ten
 @lru_cache(maxsize=256)
 @torch.inference_mode(False)
 def _generator(gate: str, dtype: torch.dtype, device: torch.device) -> Tensor:
-    return _matched(np.array(GENERATORS[gate], dtype=complex), dtype, device)
+    return _in_kind(gate, np.array(GENERATORS[gate], dtype=complex), dtype, device)
 
 
 @lru_cache(maxsize=256)
@@ -287,7 +296,7 @@ def _constant_gates(
         else:
             turn = math.sin(angle / 2) * np.array(GENERATORS[moment.gate])
             gates[..., wire] = math.cos(angle / 2) * np.eye(2) + turn
-    return _matched(gates[:, :, None, :, None], dtype, device)
+    return _in_kind(moment.gate, gates[:, :, None, :, None], dtype, device)
 
 
 @lru_cache(maxsize=256)

@@ -1,4 +1,4 @@
-"""Fine-tuning: a new run that starts from the generator and critic of another one, on other classes if need be."""
+"""Fine-tuning: a run that starts from the models of another one, on other classes if need be."""
 
 from pathlib import Path
 
@@ -9,46 +9,43 @@ from hqgan.config import Init
 from hqgan.errors import RunError, UsageError
 from hqgan.models import load_snapshot
 from hqgan.training.runs import load_state
-from hqgan.training.trainer import Trainer
+from hqgan.training.trainer import Trainer, build_models
 
 
 def start_from(run: Path, trainer: Trainer, init: Init) -> str:
     """Load weights of `run` into `trainer`; returns a sentence on what was taken.
 
-    The generator starts from the newest snapshot (the average), the critic from the run's state where there is one.
-    Tables with one row a class are filled class by class: from the class named in `label_map`, else from the class of the
-    same name, else from the mean over the old classes. With `freeze_critic` the first convolutions of the critic stay.
+    The generator starts from the newest snapshot (the average), the critic from the run's state
+    where there is one. Tables with one row a class are filled class by class: from the class named
+    in `label_map`, else from the class of the same name, else from the mean over the old classes.
 
     Raises:
         RunError: the run has no snapshot, or its model is another one.
         UsageError: `label_map` names a class that does not exist.
     """
     source, about = load_snapshot(run)
-    if about.generator != trainer.config.generator.name or source.size != trainer.generator.size:
+    config = trainer.config
+    if about.generator != config.generator.name or source.size != config.size:
         raise RunError(
             f"{run} holds a {about.generator} of {source.size} px, but this run trains a "
-            f"{trainer.config.generator.name} of {trainer.generator.size} px; use the same preset and --size"
+            f"{config.generator.name} of {config.size} px; use the same preset and --size"
         )
-    new_classes = trainer.dataset.classes
-    origin = class_origins(new_classes, about.classes, init)
-    _load(trainer.generator, source.state_dict(), origin, len(about.classes), run)
+    origin = class_origins(trainer.dataset.classes, about.classes, init)
+    # What grows with the number of classes is a table; on the meta device a model costs nothing.
+    with torch.device("meta"):
+        wider_generator, wider_critic = build_models(config, len(origin) + 1)
+    load(trainer.generator, source.state_dict(), wider_generator, origin, run)
     trainer.average.load_state_dict(trainer.generator.state_dict())
     state = load_state(run)
     critic = "a new critic"
     if state is not None:
-        _load(trainer.critic, state["trainer"]["critic"], origin, len(about.classes), run)
+        load(trainer.critic, state["trainer"]["critic"], wider_critic, origin, run)
         critic = "its critic"
-    if init.freeze_critic:
-        convolutions = [m for m in trainer.critic.modules() if isinstance(m, nn.Conv2d)]
-        if init.freeze_critic > len(convolutions):
-            raise UsageError(
-                f"init.freeze_critic is {init.freeze_critic}, but the critic has {len(convolutions)} convolutions"
-            )
-        for module in convolutions[: init.freeze_critic]:
-            module.requires_grad_(False)
-        trainer.build_optimisers()
     known = sum(o is not None for o in origin)
-    return f"starting from {run} ({about.images_seen:,} images) with {critic}; {known} of {len(new_classes)} classes are known there"
+    return (
+        f"starting from {run} ({about.images_seen:,} images) with {critic}; "
+        f"{known} of {len(origin)} classes are known there"
+    )
 
 
 def class_origins(new: tuple[str, ...], old: tuple[str, ...], init: Init) -> list[int | None]:
@@ -66,27 +63,29 @@ def class_origins(new: tuple[str, ...], old: tuple[str, ...], init: Init) -> lis
     return [old.index(name) if name in old else None for name in names]
 
 
-def _load(
+def load(
     module: nn.Module,
     weights: dict[str, Tensor],
+    wider: nn.Module,
     origin: list[int | None],
-    old_classes: int,
     run: Path,
 ) -> None:
-    target = module.state_dict()
+    """Load `weights`, tables by `origin`; `wider` is `module` made for one class more."""
+    target, more = module.state_dict(), wider.state_dict()
     if target.keys() != weights.keys():
         raise RunError(
-            f"the {type(module).__name__} of {run} has other layers than this run's; use the same preset and options"
+            f"the {type(module).__name__} of {run} has other layers than this run's; "
+            "use the same preset and options"
         )
-    tables = {f"{name}.weight" for name, m in module.named_modules() if isinstance(m, nn.Embedding)}
     for key, old in weights.items():
-        if key in tables and len(old) == old_classes and len(target[key]) == len(origin):
-            rows = [old.mean(0) if o is None else old[o] for o in origin]
-            target[key] = torch.stack(rows)
-        elif old.shape == target[key].shape:
-            target[key] = old
-        else:
+        new = target[key]
+        table = more[key].shape != new.shape
+        if old.shape[table:] != new.shape[table:]:
             raise RunError(
-                f"{key} is {tuple(old.shape)} in {run} but {tuple(target[key].shape)} here; use the same preset and options"
+                f"{key} is {tuple(old.shape)} in {run} but {tuple(new.shape)} here; "
+                "use the same preset and options"
             )
+        if table:
+            old = torch.stack([old.mean(0) if o is None else old[o] for o in origin])
+        target[key] = old
     module.load_state_dict(target)

@@ -1,7 +1,8 @@
 """The guard: stops a training that has collapsed, and warns of one that does not learn.
 
-It judges means over 1,000 images: a generator whose images hardly differ or a critic at its no-information value must stay
-so for a while, since both happen in passing. (Numbers that are no numbers stop a training at once: `Trainer.step`.)
+It judges means over 1,000 images: a generator whose images hardly differ or a critic at its
+no-information value must stay so for a while, since both happen in passing. (Numbers that are no
+numbers stop a training at once: `Trainer.step`.)
 """
 
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from collections.abc import Mapping
 from hqgan.errors import TrainingStopped
 from hqgan.training.losses import NO_INFORMATION
 
-COLLAPSED = 0.05  # spread of the fakes as a share of the spread of the reals, below which they are one picture
+COLLAPSED = 0.05  # share of the spread of the reals below which the fakes are one picture
 COLLAPSE_PATIENCE = 5  # thousand images
 WARM_UP = 2  # thousand images in which anything may happen
 UNINFORMED = 0.005  # relative distance of the critic's loss to its no-information value
@@ -34,9 +35,11 @@ class Guard:
         self.collapsed_kimg = self.collapsed_kimg + 1 if collapsed else 0
         if self.collapsed_kimg >= COLLAPSE_PATIENCE:
             raise TrainingStopped(
-                f"the generator has collapsed: for {COLLAPSE_PATIENCE},000 images its pictures differ by less than "
-                f"{COLLAPSED:.0%} of what real ones do (now {record['diversity']:.1%}). Try a lower generator learning rate, "
-                "augmentation.strength=1 or another seed; the last good snapshot is kept."
+                f"the generator has collapsed: for {COLLAPSE_PATIENCE},000 images its pictures "
+                f"differ by less than {COLLAPSED:.0%} of what real ones do (now "
+                f"{record['diversity']:.1%}). Try a lower generator_training.learning_rate, "
+                "augmentation.strength=1 or another seed, with another --out; the last good "
+                "snapshot is kept."
             )
         return self._uninformed(record["critic_loss"])
 
@@ -47,9 +50,10 @@ class Guard:
         self.uninformed_kimg = self.uninformed_kimg + 1 if near else 0
         if self.uninformed_kimg and self.uninformed_kimg % UNINFORMED_PATIENCE == 0:
             return (
-                f"the critic's loss has sat at its no-information value {self.no_information:.3f} for "
-                f"{self.uninformed_kimg},000 images. If the sample grid is mush, the critic does not learn: lower loss.r1_gamma "
-                "or augmentation.strength. If the grid is good, real and fake are simply hard to tell apart."
+                f"the critic's loss has sat at its no-information value {self.no_information:.3f} "
+                f"for {self.uninformed_kimg},000 images. If the sample grid is mush, the critic "
+                "does not learn: lower loss.r1_gamma or augmentation.strength. If the grid is "
+                "good, real and fake are simply hard to tell apart."
             )
         return None
 
@@ -57,7 +61,5 @@ class Guard:
         return {"collapsed_kimg": self.collapsed_kimg, "uninformed_kimg": self.uninformed_kimg}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        self.collapsed_kimg, self.uninformed_kimg = (
-            state["collapsed_kimg"],
-            state["uninformed_kimg"],
-        )
+        self.collapsed_kimg = state["collapsed_kimg"]
+        self.uninformed_kimg = state["uninformed_kimg"]

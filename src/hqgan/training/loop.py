@@ -3,13 +3,9 @@
 The clock is images seen: real images shown to the critic, all critic steps counted.
 """
 
-import logging
-import os
-import signal
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,14 +13,17 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from safetensors import SafetensorError
 
 from hqgan.config import Config
 from hqgan.data import Dataset, load_dataset, require_trainable, save_grid, to_uint8
 from hqgan.errors import HqganError, RunError, UsageError
 from hqgan.models import About, generate, parameter_count
+from hqgan.training.fabric import make_fabric
 from hqgan.training.finetune import start_from
 from hqgan.training.guard import Guard
 from hqgan.training.runs import RunFolder
+from hqgan.training.signals import stop_signals
 from hqgan.training.trainer import Trainer
 
 LOG_EVERY = 1000  # images
@@ -64,26 +63,24 @@ def train(
     """Train, or continue, the run in folder `out` until `config.kimg` thousand images were seen.
 
     Args:
-        config: see `hqgan.config.load_config`; "auto" device and precision are resolved here and written down.
+        config: see `hqgan.config.load_config`; "auto" device and precision are resolved here and
+            written down.
         out: the run folder; a run that stopped there is continued.
         dataset: the training split, where the caller has it already; None loads `config.data.path`.
         callbacks: receivers of messages and progress.
 
     Raises:
-        HqganError: unusable data, a run folder with another configuration, divergence or collapse, or an interrupt
-            (`Interrupted`, state saved).
+        HqganError: unusable data, a run folder with another configuration or that cannot be
+            written, divergence or collapse, or an interrupt (`Interrupted`, state saved).
     """
     tell = callbacks or Callbacks()
-    fabric = make_fabric(config)
-    config = config.model_copy(
-        update={
-            "device": fabric.device.type,
-            "precision": "bf16" if "bf16" in str(fabric._precision.precision) else "float32",
-        }
-    )
-    if config.batch % fabric.world_size:
+    fabric = make_fabric(config.device, config.precision)
+    precision = "bf16" if "bf16" in str(fabric._precision.precision) else "float32"
+    config = config.model_copy(update={"device": fabric.device.type, "precision": precision})
+    if config.batch % fabric.world_size or config.batch < 2 * fabric.world_size:
         raise UsageError(
-            f"batch is {config.batch}, which {fabric.world_size} processes cannot share equally"
+            f"batch is {config.batch}, of which {fabric.world_size} processes cannot have equal "
+            "shares of at least 2 images; choose a multiple"
         )
     if dataset is None:
         dataset = load_dataset(
@@ -95,124 +92,165 @@ def train(
     run = RunFolder.open(out, config) if fabric.is_global_zero else None
     fabric.barrier()
     try:
-        return _train(config, out, run, dataset, fabric, tell)
+        return Training(config, out, run, dataset, fabric, tell).finish()
+    except (OSError, SafetensorError) as error:
+        raise RunError(
+            f"cannot write to the run folder {out}: {error}; mend that, and the same command "
+            "continues from the last saved state"
+        ) from error
     finally:
         if run:
             run.close()
 
 
-def _train(
-    config: Config,
-    out: Path,
-    run: RunFolder | None,
-    dataset: Dataset,
-    fabric: Fabric,
-    tell: Callbacks,
-) -> Result:
-    trainer, guard = Trainer(config, dataset, fabric), Guard(config.loss.name)
-    recent = Recent()
-    state = RunFolder.load_state(run) if run else None
-    state = fabric.broadcast(state)
-    seen = 0
-    if state is not None:
-        if state["data_checksum"] != dataset.checksum:
-            raise RunError(
-                f"{out} was trained on other data than {config.data.path} holds now; restore them or choose another --out"
-            )
-        trainer.load_state_dict(state["trainer"])
-        guard.load_state_dict(state["guard"])
-        recent.load_state_dict(state["recent"])
-        seen = state["images_seen"]
-        if seen:
-            tell.message(f"continuing {out} at {seen:,} images")
-    elif config.init is not None:
-        tell.message(start_from(Path(config.init.run), trainer, config.init))
-    if run:
-        run.rewind_log(seen)
-        run.write_environment(
-            device=str(fabric.device), precision=config.precision, processes=fabric.world_size
-        )
+class Training:
+    """One run between its folder and its goal; made anew, it stands where the folder was saved.
 
-    def about() -> About:
-        return About(
-            generator=config.generator.name,
-            classes=dataset.classes,
-            class_counts=tuple(
-                int(n) for n in np.bincount(dataset.labels, minlength=len(dataset.classes))
-            ),
-            images_seen=seen,
-            seed=config.seed,
-            preset=config.preset,
-            data_checksum=dataset.checksum,
-        )
+    Args:
+        config: resolved.
+        out: the run folder.
+        run: the same, opened, in the process that writes; None in the others.
+        dataset: the training split.
+        fabric: launched.
+        tell: receivers of messages and progress.
 
-    def save() -> None:
-        if run and trainer.is_finite():
-            run.save_state(
-                {
-                    "images_seen": seen,
-                    "data_checksum": dataset.checksum,
-                    "trainer": trainer.state_dict(),
-                    "guard": guard.state_dict(),
-                    "recent": recent.state_dict(),
-                }
+    Raises:
+        RunError: the saved state is damaged or belongs to other data.
+        UsageError: the run is already further than `config.kimg`, or the fine-tuning cannot be.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        out: Path,
+        run: RunFolder | None,
+        dataset: Dataset,
+        fabric: Fabric,
+        tell: Callbacks,
+    ):
+        self.config, self.out, self.run, self.tell = config, out, run, tell
+        self.dataset, self.fabric = dataset, fabric
+        self.trainer = Trainer(config, dataset, fabric)
+        self.guard, self.recent = Guard(config.loss.name), Recent()
+        self.seen, self.goal = 0, round(1000 * config.kimg)
+        state = fabric.broadcast(run.load_state() if run else None)
+        if state is not None:
+            self.load_state_dict(state)
+            tell.message(f"continuing {out} at {self.seen:,} images")
+        elif config.init is not None:
+            tell.message(start_from(Path(config.init.run), self.trainer, config.init))
+        if run:
+            run.begin(
+                self.seen,
+                device=str(fabric.device),
+                precision=config.precision,
+                processes=fabric.world_size,
             )
 
-    def show(kimg: float) -> Path | None:
-        """Snapshot and sample grid named after `kimg`."""
-        if run is None:
-            return None
-        rows = range(min(len(dataset.classes), GRID_ROWS))
+    def finish(self) -> Result:
+        """Step until the goal, then write the last snapshot and the state."""
+        started, before = time.perf_counter(), self.seen
+        with stop_signals() as stopped:
+            while self.seen < self.goal:
+                self.recent.add(self.trainer.step(self.seen))
+                previous, self.seen = self.seen, self.seen + self.config.batch
+                if crossed(previous, self.seen, LOG_EVERY):
+                    self.log(time.perf_counter() - started, self.seen - before)
+                for mark in marks(previous, self.seen):
+                    if 1000 * mark < self.goal:
+                        self.show(mark)
+                stop = self.anywhere(stopped())
+                if stop or crossed(previous, self.seen, 1000 * self.config.save_every_kimg):
+                    self.save()
+                if stop:
+                    raise Interrupted(
+                        f"stopped at {self.seen:,} images, all saved in {self.out}; "
+                        "the same command continues"
+                    )
+        rate = (self.seen - before) / max(time.perf_counter() - started, 1e-9)
+        snapshot = self.show(self.config.kimg)
+        self.save()
+        return Result(
+            images_seen=self.seen,
+            images_per_second=round(rate, 2),
+            generator_parameters=parameter_count(self.trainer.generator),
+            critic_parameters=parameter_count(self.trainer.critic),
+            snapshot=str(snapshot),
+        )
+
+    def log(self, seconds: float, images: int) -> None:
+        """One line of metrics.jsonl, judged by the guard once it is written."""
+        record = {
+            "images_seen": self.seen,
+            "images_generated": self.trainer.images_generated,
+            **self.recent.take(),
+        }
+        timing = {"seconds": round(seconds, 3), "images_per_second": round(images / seconds, 2)}
+        if self.run:
+            self.run.log(record | timing)
+        warning = self.guard.check(record)
+        if warning:
+            self.tell.message("warning: " + warning)
+        self.tell.progress(self.seen, self.goal, record | timing)
+
+    def show(self, kimg: float) -> Path:
+        """Snapshot and sample grid named after `kimg`; returns the snapshot's folder."""
+        if self.run is None:
+            return self.out
+        self.trainer.require_finite(self.seen)
+        rows = range(min(len(self.dataset.classes), GRID_ROWS))
         labels = [y for y in rows for _ in range(GRID_COLUMNS)]
-        images = np.concatenate(
-            [to_uint8(x) for x in generate(trainer.average, labels, config.seed)]
+        average = self.trainer.average
+        images = np.concatenate([to_uint8(x) for x in generate(average, labels, self.config.seed)])
+        save_grid(images, self.run.grid(kimg), GRID_COLUMNS)
+        about = About(
+            generator=self.config.generator.name,
+            classes=self.dataset.classes,
+            class_counts=tuple(self.dataset.counts.tolist()),
+            images_seen=self.seen,
+            seed=self.config.seed,
+            preset=self.config.preset,
+            data_checksum=self.dataset.checksum,
         )
-        save_grid(images, out / "samples" / f"{kimg:06g}.png", GRID_COLUMNS)
-        return run.save_snapshot(trainer.average, about(), kimg)
+        return self.run.save_snapshot(average, about, kimg)
 
-    goal = round(1000 * config.kimg)
-    started, before = time.perf_counter(), seen
-    with stop_signals() as stopped:
-        while seen < goal:
-            recent.add(trainer.step(seen))
-            previous, seen = seen, seen + config.batch
-            if seen // LOG_EVERY > previous // LOG_EVERY:
-                record = {
-                    "images_seen": seen,
-                    "images_generated": trainer.images_generated,
-                    **recent.take(),
-                }
-                seconds = time.perf_counter() - started
-                timing = {
-                    "seconds": round(seconds, 3),
-                    "images_per_second": round((seen - before) / seconds, 2),
-                }
-                warning = guard.check(record)
-                if warning:
-                    tell.message("warning: " + warning)
-                if run:
-                    run.log({**record, **timing})
-                tell.progress(seen, goal, {**record, **timing})
-            for mark in marks(previous, seen):
-                if 1000 * mark < goal:
-                    show(mark)
-            if crossed(previous, seen, 1000 * config.save_every_kimg) and seen < goal:
-                save()
-            if stopped():
-                save()
-                raise Interrupted(
-                    f"stopped at {seen:,} images, all saved in {out}; the same command continues"
-                )
-    rate = (seen - before) / max(time.perf_counter() - started, 1e-9)
-    snapshot = show(config.kimg)
-    save()
-    return Result(
-        images_seen=seen,
-        images_per_second=round(rate, 2),
-        generator_parameters=parameter_count(trainer.generator),
-        critic_parameters=parameter_count(trainer.critic),
-        snapshot=str(snapshot),
-    )
+    def save(self) -> None:
+        """Replace the saved state."""
+        if self.run:
+            self.trainer.require_finite(self.seen)
+            self.run.save_state(self.state_dict())
+
+    def anywhere(self, here: bool) -> bool:
+        """Whether something is so in any process: all must leave the loop at the same step."""
+        if self.fabric.world_size == 1:
+            return here
+        flag = torch.tensor(float(here), device=self.fabric.device)
+        return bool(self.fabric.all_reduce(flag, reduce_op="sum"))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "images_seen": self.seen,
+            "data_checksum": self.dataset.checksum,
+            "trainer": self.trainer.state_dict(),
+            "guard": self.guard.state_dict(),
+            "recent": self.recent.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if state["data_checksum"] != self.dataset.checksum:
+            raise RunError(
+                f"{self.out} was trained on other data than {self.config.data.path} holds now; "
+                "restore them or choose another --out"
+            )
+        self.seen = state["images_seen"]
+        if self.seen - self.config.batch >= self.goal:
+            raise UsageError(
+                f"{self.out} has already seen {self.seen:,} images, more than kimg "
+                f"{self.config.kimg:g} asks for; give a larger --kimg or choose another --out"
+            )
+        self.trainer.load_state_dict(state["trainer"])
+        self.guard.load_state_dict(state["guard"])
+        self.recent.load_state_dict(state["recent"])
 
 
 class Recent:
@@ -241,45 +279,8 @@ class Recent:
         self.counts.update(state["counts"])
 
 
-def make_fabric(config: Config) -> Fabric:
-    """Fabric for the device and precision asked for; several processes when started by torchrun.
-
-    Raises:
-        UsageError: for a device this machine does not have.
-    """
-    available = (
-        ["cpu"] + ["cuda"] * torch.cuda.is_available() + ["mps"] * torch.backends.mps.is_available()
-    )
-    device = (
-        available[1]
-        if config.device == "auto" and len(available) > 1
-        else config.device.replace("auto", "cpu")
-    )
-    if device not in available:
-        raise UsageError(f"device is {device!r}, but this machine offers {', '.join(available)}")
-    precision = config.precision
-    if precision == "auto":
-        fast = (device == "cpu" and torch.cpu._is_avx512_bf16_supported()) or (
-            device == "cuda" and torch.cuda.is_bf16_supported()
-        )
-        precision = "bf16" if fast else "float32"
-    world, local = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-    logging.getLogger("lightning_fabric").setLevel(
-        logging.WARNING
-    )  # it announces the precision we report ourselves
-    fabric = Fabric(
-        accelerator=device,
-        devices=local,
-        num_nodes=world // local,
-        strategy="ddp" if world > 1 else "auto",
-        precision="bf16-mixed" if precision == "bf16" else "32-true",
-    )
-    fabric.launch()
-    return fabric
-
-
-def marks(previous: int, seen: int) -> Iterator[float]:
-    """Thousands of images at which to snapshot, 1, 2, 5, 10, 20, 50 ..., among those passed by the last step."""
+def marks(previous: int, seen: int) -> Iterator[int]:
+    """Thousands of images at which to snapshot, 1, 2, 5, 10, 20 ..., passed by the last step."""
     decade = 1
     while 1000 * decade <= seen:
         for digit in (1, 2, 5):
@@ -289,26 +290,5 @@ def marks(previous: int, seen: int) -> Iterator[float]:
 
 
 def crossed(previous: int, seen: int, every: float) -> bool:
+    """Whether a multiple of `every` lies in (previous, seen]."""
     return int(seen // every) > int(previous // every)
-
-
-@contextmanager
-def stop_signals() -> Iterator[Callable[[], bool]]:
-    """Turn Ctrl-C and SIGTERM into a question the loop asks after each step; a second one stops at once."""
-    received: list[int] = []
-    originals: dict[int, Any] = {}
-
-    def note(number: int, frame: Any) -> None:
-        received.append(number)
-        signal.signal(number, originals[number])
-
-    try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            originals[number] = signal.signal(number, note)
-    except ValueError:  # not the main thread: whoever owns it handles signals
-        pass
-    try:
-        yield lambda: bool(received)
-    finally:
-        for number, original in originals.items():
-            signal.signal(number, original)

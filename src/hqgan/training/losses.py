@@ -1,7 +1,8 @@
-"""Adversarial losses and gradient penalties: functions of the critic's logits, or of a critic and its inputs.
+"""Adversarial losses and gradient penalties: functions of logits, or of a critic and its inputs.
 
-Each pair of losses takes logits (B,) and returns a scalar mean. `NO_INFORMATION` is the critic loss of a critic that
-answers 0 to everything; one that stays there does not learn (or is met by perfect fakes, which the pictures tell).
+Each pair of losses takes logits (B,) and returns a scalar mean. `NO_INFORMATION` is the critic loss
+of a critic that answers 0 to everything; one that stays there does not learn (or is met by perfect
+fakes, which the pictures tell).
 """
 
 import math
@@ -19,9 +20,12 @@ NO_INFORMATION = {"hinge": 2.0, "non-saturating": math.log(4), "bce": math.log(4
 def critic_loss(name: str, real: Tensor, fake: Tensor) -> Tensor:
     """What the critic minimises.
 
-    hinge: E max(0, 1 - D(x)) + E max(0, 1 + D(G(z)))  (Lim & Ye 2017; Miyato et al. 2018, equation 16)
-    wgan-gp: E D(G(z)) - E D(x)  (Gulrajani et al. 2017, equation 3, without the penalty)
-    non-saturating, bce: E softplus(-D(x)) + E softplus(D(G(z)))  (Goodfellow et al. 2014: cross-entropy on logits)
+    hinge: E max(0, 1 - D(x)) + E max(0, 1 + D(G(z)))
+        (Lim & Ye 2017; Miyato et al. 2018, equation 16)
+    wgan-gp: E D(G(z)) - E D(x)
+        (Gulrajani et al. 2017, equation 3, without the penalty)
+    non-saturating, bce: E softplus(-D(x)) + E softplus(D(G(z)))  (Goodfellow et al. 2014:
+        cross-entropy on logits)
     """
     if name == "hinge":
         return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
@@ -42,9 +46,10 @@ def generator_loss(name: str, fake: Tensor) -> Tensor:
 
 
 def r1_penalty(critic: Critic, real: Tensor, y: Tensor, gamma: float) -> Tensor:
-    """gamma / 2 E |grad D(x)|^2 on real images (Mescheder et al. 2018, arXiv 1801.04406, equation 9).
+    """gamma / 2 E |grad D(x)|^2 on real images (Mescheder et al. 2018, arXiv 1801.04406, eq. 9).
 
-    Called every n-th step it must be multiplied by n (lazy regularisation, arXiv 1912.04958, appendix B).
+    Called every n-th step it must be multiplied by n (lazy regularisation, arXiv 1912.04958,
+    appendix B).
     """
     real = real.detach().requires_grad_()
     (gradient,) = torch.autograd.grad(critic(real, y).sum(), real, create_graph=True)
@@ -54,7 +59,10 @@ def r1_penalty(critic: Critic, real: Tensor, y: Tensor, gamma: float) -> Tensor:
 def gradient_penalty(
     critic: Critic, real: Tensor, fake: Tensor, y: Tensor, weight: float, rng: torch.Generator
 ) -> Tensor:
-    """weight E (|grad D(x~)| - 1)^2 at random points between real and fake (Gulrajani et al. 2017, arXiv 1704.00028)."""
+    """weight E (|grad D(x~)| - 1)^2 at random points x~ between real and fake.
+
+    Gulrajani et al. 2017, arXiv 1704.00028, equation 3.
+    """
     t = torch.rand(len(real), 1, 1, 1, generator=rng).to(real.device)
     between = torch.lerp(real.detach(), fake.detach(), t).requires_grad_()
     (gradient,) = torch.autograd.grad(critic(between, y).sum(), between, create_graph=True)

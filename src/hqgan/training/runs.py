@@ -1,4 +1,4 @@
-"""The run folder: everything a training leaves behind, written so that a kill at any moment loses little and breaks nothing.
+"""The run folder: what a training leaves behind; a kill at any moment breaks nothing in it.
 
     config.yaml         the resolved configuration
     env.json            versions, device, threads, precision
@@ -7,7 +7,8 @@
     snapshot-<kimg>/    generator to share (see `hqgan.models.snapshot`)
     state.pt            what a continued run needs; replaced whole, never edited
 
-Files are written under a temporary name, flushed to disk and renamed: a reader sees the old one or the new one.
+Files are written under a temporary name, flushed to disk and renamed: a reader sees the old one or
+the new one.
 """
 
 import io
@@ -23,36 +24,32 @@ from typing import Any, TextIO
 import torch
 
 import hqgan
-from hqgan.config import Config, differences, read_yaml, to_yaml, validate
+from hqgan.config import Config, differences, read_config, to_yaml
 from hqgan.errors import RunError, UsageError
 from hqgan.models import About, Generator, save_snapshot
 
-CONFIG, ENVIRONMENT, METRICS, STATE, LOCK = (
-    "config.yaml",
-    "env.json",
-    "metrics.jsonl",
-    "state.pt",
-    ".lock",
-)
-TIMING_FIELDS = (
-    "seconds",
-    "images_per_second",
-)  # the only fields of metrics.jsonl in which two equal runs differ
+CONFIG, ENVIRONMENT, METRICS = "config.yaml", "env.json", "metrics.jsonl"
+STATE, LOCK = "state.pt", ".lock"
+
+# The only fields of metrics.jsonl in which two equal runs differ.
+TIMING_FIELDS = ("seconds", "images_per_second")
 
 
 class RunFolder:
-    """One run on disk. Open it with `RunFolder.open`, which refuses what it must not touch; close it when done."""
+    """One run on disk, opened by `RunFolder.open`, which refuses what it must not touch."""
 
     def __init__(self, path: Path, config: Config, lock: TextIO):
         self.path, self.config, self._lock = path, config, lock
 
     @classmethod
     def open(cls, path: Path, config: Config) -> "RunFolder":
-        """Create the folder, or continue in one whose configuration is the same but for `config.FREE_TO_CHANGE`.
+        """Lock a new folder, or one of a run with the same configuration; change nothing in it yet.
+
+        Keys in `config.FREE_TO_CHANGE` may differ.
 
         Raises:
             UsageError: a key differs from the run's.
-            RunError: the folder holds something else, cannot be written, or another process trains in it.
+            RunError: the folder holds something else, cannot be written, or is in use.
         """
         if path.exists() and not path.is_dir():
             raise RunError(f"{path} is a file; --out must name a folder for the run")
@@ -61,19 +58,20 @@ class RunFolder:
         strangers = [name for name in contents if name != LOCK and not name.endswith(".part")]
         if strangers and not known.is_file():
             raise RunError(
-                f"{path} is not empty and not a run of hqgan (it holds {strangers[0]!r}); choose another --out"
+                f"{path} is not empty and not a run of hqgan (it holds {strangers[0]!r}); "
+                "choose another --out"
             )
         if known.is_file():
-            changed = differences(validate(read_yaml(known)), config)
+            changed = differences(read_config(known), config)
             if changed:
                 raise UsageError(
-                    f"{path} was trained with another configuration ({'; '.join(changed)}). "
-                    "Only --kimg may grow when a run is continued: keep the old values, or choose another --out."
+                    f"{path} was trained with another configuration ({'; '.join(changed)}). Only "
+                    "--kimg may grow when a run is continued: keep the old values, or choose "
+                    "another --out."
                 )
         try:
-            (path / "samples").mkdir(parents=True, exist_ok=True)
+            path.mkdir(parents=True, exist_ok=True)
             lock = acquire(path / LOCK)
-            write_atomically(known, to_yaml(config).encode())
         except OSError as error:
             raise RunError(
                 f"cannot write to the run folder {path}: {error.strerror}; choose another --out"
@@ -84,19 +82,30 @@ class RunFolder:
         """Let other processes train here."""
         self._lock.close()
 
-    def write_environment(self, **facts: Any) -> None:
-        """Record what the numbers depend on besides the configuration."""
+    def begin(self, images_seen: int, **facts: Any) -> None:
+        """Make the folder that of a run about to continue after `images_seen`.
+
+        Until here nothing in it was touched. Writes config.yaml and env.json (versions, threads
+        and `facts`), and drops what metrics.jsonl holds beyond `images_seen`, a last line cut in
+        half by a kill included: the resumed run writes it again.
+        """
         packages = ("torch", "numpy", "pillow", "lightning-fabric")
-        known = {
+        environment = {
             "hqgan": hqgan.__version__,
             "python": platform.python_version(),
             "machine": platform.machine(),
             "threads": torch.get_num_threads(),
             **{name: version(name) for name in packages},
+            **facts,
         }
+        write_atomically(self.path / CONFIG, to_yaml(self.config).encode())
         write_atomically(
-            self.path / ENVIRONMENT, (json.dumps({**known, **facts}, indent=2) + "\n").encode()
+            self.path / ENVIRONMENT, (json.dumps(environment, indent=2) + "\n").encode()
         )
+        metrics = self.path / METRICS
+        if metrics.is_file():
+            lines = [line for line in read_records(metrics) if line["images_seen"] <= images_seen]
+            write_atomically(metrics, "".join(json.dumps(line) + "\n" for line in lines).encode())
 
     def save_state(self, state: dict[str, Any]) -> None:
         """Replace state.pt; `state` holds tensors, numbers, strings and containers of them only."""
@@ -107,6 +116,10 @@ class RunFolder:
     def load_state(self) -> dict[str, Any] | None:
         """The saved state, tensors on the CPU, or None for a run that has not saved one yet."""
         return load_state(self.path)
+
+    def grid(self, kimg: float) -> Path:
+        """Where the sample grid of `kimg` belongs."""
+        return self.path / "samples" / f"{kimg:06g}.png"
 
     def save_snapshot(self, generator: Generator, about: About, kimg: float) -> Path:
         """Write (or write again, after a resume) the snapshot named after `kimg`."""
@@ -121,13 +134,6 @@ class RunFolder:
         with (self.path / METRICS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
 
-    def rewind_log(self, images_seen: int) -> None:
-        """Drop lines after `images_seen`, and a last line cut in half by a kill: the resumed run writes them again."""
-        file = self.path / METRICS
-        if file.is_file():
-            lines = [line for line in read_records(file) if line["images_seen"] <= images_seen]
-            write_atomically(file, "".join(json.dumps(line) + "\n" for line in lines).encode())
-
 
 def read_records(file: Path) -> Iterable[dict[str, Any]]:
     """The whole lines of a metrics.jsonl."""
@@ -139,7 +145,7 @@ def read_records(file: Path) -> Iterable[dict[str, Any]]:
 
 
 def load_state(run: Path) -> dict[str, Any] | None:
-    """state.pt of a run folder, or None where there is none; only tensors and plain values are ever unpickled."""
+    """state.pt of a run folder, or None; only tensors and plain values are ever unpickled."""
     file = run / STATE
     if not file.is_file():
         return None

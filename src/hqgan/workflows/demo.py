@@ -1,4 +1,4 @@
-"""The first five minutes: train a small HybridQ on the built-in synthetic lesions and look at what it learned."""
+"""The first five minutes: train a small HybridQ on built-in synthetic lesions and look at it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ import numpy as np
 from hqgan.config import load_config
 from hqgan.data import Dataset, load_dataset, save_grid, to_uint8
 from hqgan.evaluation import load_extractor
-from hqgan.evaluation.run import evaluate_run
+from hqgan.evaluation.run import RECORDS, evaluate_run
 from hqgan.models import generate, load_snapshot
 from hqgan.training import Callbacks, Result, train
 
@@ -19,10 +19,11 @@ COLUMNS = 8
 
 @dataclass(frozen=True)
 class Demo:
-    """What the demo leaves: the run, a picture, and its distance beside that of real images (the floor)."""
+    """What the demo leaves: the run, a picture, and its distance beside that of real images."""
 
     run: str
     grid: str
+    metrics: str
     recipe: str
     value: float
     floor: float
@@ -30,10 +31,11 @@ class Demo:
 
 
 def demo(out: Path, kimg: float = KIMG, callbacks: Callbacks | None = None) -> Demo:
-    """Train preset `hybridq` at 32 px on the embedded data, then compare its images with the real ones.
+    """Train preset `hybridq` at 32 px on the embedded data, then compare its images with the real.
 
-    The picture has two rows a class: embedded images above, generated ones below. Run again it continues or ends at once.
-    The distance is fd_tiny (a small fixed network), which compares generators of this demo and nothing else.
+    The picture has two rows a class: embedded images above, generated ones below. Run again it
+    continues or ends at once. The distance is fd_tiny (a small fixed network), which compares
+    generators of this demo and nothing else.
     """
     tell = callbacks or Callbacks()
     config = load_config("hybridq", overrides={"data.path": "embedded", "size": SIZE, "kimg": kimg})
@@ -43,7 +45,15 @@ def demo(out: Path, kimg: float = KIMG, callbacks: Callbacks | None = None) -> D
     grid = real_and_fake(out, reference)
     (measured,) = evaluate_run(out, "embedded", load_extractor(name="tiny"))
     overall = measured.records[0]
-    return Demo(str(out), str(grid), overall["recipe"], overall["value"], overall["floor"], result)
+    return Demo(
+        run=str(out),
+        grid=str(grid),
+        metrics=str(out / RECORDS),
+        recipe=overall["recipe"],
+        value=overall["value"],
+        floor=overall["floor"],
+        training=result,
+    )
 
 
 def real_and_fake(run: Path, reference: Dataset) -> Path:

@@ -36,13 +36,14 @@ def sample(
 ) -> Sampled:
     """Write OUT/<class>/<number>.png and OUT/grid.png with images of the newest snapshot of `run`.
 
-    Image i of a class depends on the seed and i alone: a larger order repeats the images of a smaller one.
+    Image i of a class depends on the seed and i alone: a larger order repeats the images of a
+    smaller one.
 
     Args:
         run: a run folder or a snapshot.
         out: a folder that is absent or empty.
         per_class: images of every class.
-        n: images in all, in the class mix of the training data or of `like`; exclusive with `per_class`.
+        n: images in all, in the class mix of the training data or of `like`; excludes `per_class`.
         like: data whose class mix is taken (all its splits), as `--data`.
         seed: of the latents.
 
@@ -87,7 +88,7 @@ def sample(
 
 
 def class_mix(about: About, n: int, like: str | None) -> list[int]:
-    """`n` images in the proportions of the training data, or of another data set with the same class names."""
+    """`n` images in the proportions of the training data, or of data with the same class names."""
     if like is None:
         labels = np.repeat(np.arange(len(about.classes)), about.class_counts)
     else:
@@ -95,7 +96,8 @@ def class_mix(about: About, n: int, like: str | None) -> list[int]:
         unknown = sorted(set(source.classes) - set(about.classes))
         if unknown:
             raise UsageError(
-                f"{like} has the class {unknown[0]!r}, which the run does not know ({', '.join(about.classes)})"
+                f"{like} has the class {unknown[0]!r}, which the run does not know "
+                f"({', '.join(about.classes)})"
             )
         labels = np.array([about.classes.index(source.classes[r.label]) for r in source.records])
     return [int(count) for count in reference_class_mix(labels, len(about.classes), n)]

@@ -1,0 +1,105 @@
+"""What a command prints: human text and progress on stderr, one JSON object on stdout."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+if TYPE_CHECKING:
+    from hqgan.training import Callbacks
+
+screen = Console(stderr=True)
+IS_FIRST_PROCESS = os.environ.get("RANK", "0") == "0"  # set by torchrun
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """Print what went wrong, in every process, and leave."""
+    screen.print(f"error: {message}", style="red", highlight=False, markup=False, soft_wrap=True)
+    sys.exit(code)
+
+
+def say(text: str) -> None:
+    """One line of human text; of several processes of one run the first speaks for all."""
+    if IS_FIRST_PROCESS:
+        screen.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def emit(value: dict[str, Any]) -> None:
+    """The one JSON object on stdout."""
+    if IS_FIRST_PROCESS:
+        print(json.dumps(value))
+
+
+@contextmanager
+def stages() -> Iterator[Callable[..., None]]:
+    """Progress bars, called as progress(stage, done, total, text=None); `text` replaces the name.
+
+    Without a terminal they are plain lines: one every tenth, or one for each text.
+    """
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=screen,
+        transient=True,
+        disable=not (screen.is_terminal and IS_FIRST_PROCESS),
+    ) as bars:
+        known: dict[str, TaskID] = {}
+
+        def update(stage: str, done: int, total: int | None, text: str | None = None) -> None:
+            if stage not in known or done < bars.tasks[known[stage]].completed:
+                known[stage] = bars.add_task(stage, total=total)
+            before = bars.tasks[known[stage]].completed
+            bars.update(known[stage], completed=done, total=total, description=text or stage)
+            if screen.is_terminal:
+                return
+            if text:
+                say(f"{done:,} of {total:,}: {text}")
+            elif total and 10 * done // total > 10 * before // total:
+                say(f"{stage}: {done:,} of {total:,}")
+
+        yield update
+
+
+@contextmanager
+def counter(stage: str) -> Iterator[Callable[[int, int], None]]:
+    """A single progress bar, called as progress(done, total)."""
+    with stages() as progress:
+        yield lambda done, total: progress(stage, done, total)
+
+
+@contextmanager
+def training_progress() -> Iterator["Callbacks"]:
+    """Callbacks that show images/s, remaining time and losses while a model trains."""
+    from hqgan.training import Callbacks
+
+    with stages() as bars:
+
+        def progress(seen: int, goal: int, record: dict[str, float]) -> None:
+            rate = record["images_per_second"]
+            text = (
+                f"{rate:.0f} images/s, {(goal - seen) / max(rate, 1e-9) / 60:.0f} min left, "
+                f"critic {record['critic_loss']:.3f}, "
+                f"generator {record.get('generator_loss', float('nan')):.3f}, "
+                f"diversity {record['diversity']:.2f}"
+            )
+            bars("training", seen, goal, text)
+
+        yield Callbacks(
+            message=say,
+            decoding=lambda done, total: bars("decoding", done, total),
+            progress=progress,
+        )

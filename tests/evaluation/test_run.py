@@ -1,0 +1,140 @@
+"""Measuring a run: which snapshot against which split, what is recorded, what is refused."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hqgan.errors import DataError, RunError, UsageError
+from hqgan.evaluation import Extractor, load_extractor, reference_class_mix
+from hqgan.evaluation.run import Measurement, class_mixed_fakes, data_of, evaluate_run
+from hqgan.models import load_snapshot
+from hqgan.training import train
+from small_runs import tiny_config, tiny_dataset, write_folders
+
+KEYS = {
+    *("recipe", "class", "value", "interval", "floor", "n_real", "n_fake", "split"),
+    *("extractor", "seed"),
+}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on the embedded lesions with two snapshots."""
+    run = tmp_path_factory.mktemp("evaluate") / "run"
+    for kimg in (0.008, 0.016):
+        train(tiny_config(kimg), run)
+    return run
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    """A copy of it, not measured yet."""
+    return Path(shutil.copytree(trained, tmp_path / "run"))
+
+
+@pytest.fixture(scope="module")
+def extractor() -> Extractor:
+    return load_extractor(name="tiny")
+
+
+def recorded(run: Path) -> list[dict]:
+    return [json.loads(line) for line in (run / "evaluation.jsonl").read_text().splitlines()]
+
+
+def test_the_newest_snapshot_is_measured_on_val_and_recorded(
+    run: Path, extractor: Extractor
+) -> None:
+    (measured,) = evaluate_run(run, "embedded", extractor)
+    assert measured.snapshot.name == "snapshot-00.016"
+    assert measured.images_seen == 16
+    first = measured.records[0]
+    assert first.keys() >= KEYS
+    assert (first["recipe"], first["split"]) == ("fd_tiny", "val")
+    assert first["n_real"] == first["n_fake"] == 222
+    assert first["value"] > first["floor"] > 0
+    line = recorded(run)[0]
+    assert line["value"] == first["value"]
+    assert (line["snapshot"], line["final"]) == ("snapshot-00.016", False)
+
+
+def test_the_same_seed_measures_the_same(run: Path, extractor: Extractor) -> None:
+    one, two = (evaluate_run(run, "embedded", extractor, seed=4) for _ in range(2))
+    other = evaluate_run(run, "embedded", extractor, seed=5)
+    assert one[0].records == two[0].records
+    assert one[0].records[0]["value"] != other[0].records[0]["value"]
+
+
+def test_test_is_opened_with_final_only_and_that_is_recorded(
+    run: Path, extractor: Extractor
+) -> None:
+    with pytest.raises(UsageError, match="repeat with --final"):
+        evaluate_run(run, "embedded", extractor, split="test")
+    assert not (run / "evaluation.jsonl").exists()
+    (measured,) = evaluate_run(run, "embedded", extractor, split="test", final=True)
+    assert measured.records[0]["split"] == "test"
+    assert recorded(run)[0]["final"] is True
+
+
+def test_a_curve_measures_every_snapshot_in_order(run: Path, extractor: Extractor) -> None:
+    measured = evaluate_run(run, "embedded", extractor, curve=True, n=200)
+    assert [m.images_seen for m in measured] == [8, 16]
+    assert {m.records[0]["n_fake"] for m in measured} == {200}
+    assert {m.records[0]["floor"] for m in measured} == {None}
+    with pytest.raises(RunError, match="no snapshots to draw a curve through"):
+        evaluate_run(run / "snapshot-00.016", "embedded", extractor, curve=True)
+
+
+def test_fakes_have_the_class_mix_of_the_reference(run: Path) -> None:
+    generator, _ = load_snapshot(run)
+    reference = tiny_dataset(counts=(8, 4, 2, 2), classes=("a", "b", "c", "d"))
+    images, labels = class_mixed_fakes(generator, reference, 8, seed=0)
+    assert images.shape == (8, 32, 32, 3)
+    assert images.dtype == np.uint8
+    assert np.bincount(labels).tolist() == [4, 2, 1, 1]
+    assert reference_class_mix(reference.labels, 4, 8).tolist() == [4, 2, 1, 1]
+
+
+def test_data_of_other_classes_are_refused(run: Path, extractor: Extractor, tmp_path: Path) -> None:
+    data = write_folders(tmp_path / "data")
+    with pytest.raises(DataError, match=r"has the classes bkl, mel, nv, but .* was trained on"):
+        evaluate_run(run, str(data), extractor)
+
+
+@pytest.mark.parametrize(
+    ("order", "message"),
+    [({"split": "train"}, "split is 'train'"), ({"n": 1}, "n is 1, but a distance needs at least")],
+)
+def test_an_impossible_order_is_refused(
+    run: Path, extractor: Extractor, order: dict, message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        evaluate_run(run, "embedded", extractor, **order)
+
+
+def test_the_data_of_a_run_are_in_its_configuration(run: Path, tmp_path: Path) -> None:
+    assert data_of(run) == data_of(run / "snapshot-00.016") == ("embedded", None)
+    alone = tmp_path / "alone" / "snapshot"
+    shutil.copytree(run / "snapshot-00.016", alone)
+    with pytest.raises(UsageError, match="say with --data what to compare it with"):
+        data_of(alone)
+    with pytest.raises(RunError, match="does not exist"):
+        data_of(tmp_path / "typo")
+
+
+def test_the_table_says_why_a_number_is_missing() -> None:
+    there = {
+        "recipe": "kid768",
+        "class": "mel",
+        "value": 0.25,
+        "interval": [0.2, 0.3],
+        "floor": 0.01,
+        "n_real": 44,
+        "n_fake": 44,
+    }
+    absent = {"recipe": "fid768", "class": None, "value": None, "reason": "too few images"}
+    lines = list(Measurement(Path("s"), 8, [there, absent]).lines())
+    assert lines[1].split() == ["kid768", "mel", "0.25", "[0.2,", "0.3]", "0.01", "44", "44"]
+    assert lines[2].split() == ["fid768", "all", "-", "too", "few", "images"]

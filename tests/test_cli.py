@@ -1,0 +1,390 @@
+"""The commands: exit codes, one JSON object on stdout, and words instead of tracebacks."""
+
+import functools
+import hashlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import yaml
+from rich.console import Console
+
+from hqgan import cli, console
+from hqgan.data import CATALOGUE, RemoteDataset, RemoteFile
+from small_images import write_npz, write_picture
+from small_runs import CLASSES, fingerprint, write_folders
+
+# One narrow model for all commands below; 32 images are four steps.
+SETTINGS = [
+    *("critic.width=8", "generator.qubits=2", "generator.circuit_layers=1"),
+    *("precision=float32", "device=cpu", "save_every_kimg=0.016"),
+]
+TRAIN = ["train", "--size=32", "--batch=8", "--kimg=0.032", *(f"--set={s}" for s in SETTINGS)]
+PATIENCE = 60  # seconds for a subprocess to get where it is waited for
+
+
+class Said(NamedTuple):
+    """What a command left: exit code, standard output, standard error."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict:
+        """The only thing on standard output."""
+        return json.loads(self.out)
+
+
+Command = Callable[..., Said]
+
+
+@pytest.fixture
+def hqgan(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run the entry point in this process."""
+    for name in ("HQGAN_DATA", "HQGAN_INCEPTION"):
+        monkeypatch.delenv(name, raising=False)
+
+    def run(*arguments: object) -> Said:
+        monkeypatch.setattr(sys, "argv", ["hqgan", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        said = capsys.readouterr()
+        return Said(stop.value.code or 0, said.out, said.err)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_folders(tmp_path_factory.mktemp("cli") / "data")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
+    """A trained run, made by the command itself."""
+    out = tmp_path_factory.mktemp("cli") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["hqgan", *TRAIN, f"--data={data}", f"--out={out}"])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+    assert not stop.value.code
+    return out
+
+
+def refused(said: Said, code: int, *words: str) -> None:
+    """One paragraph that holds the words, nothing on stdout, no traceback."""
+    assert said.code == code, said.err
+    assert said.out == ""
+    assert "Traceback" not in said.err
+    (message,) = [line for line in said.err.splitlines() if line.startswith("error: ")]
+    for word in words:
+        assert word in message
+
+
+def test_train_says_what_it_made_and_continues(hqgan: Command, data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    first = hqgan(*TRAIN, f"--data={data}", f"--out={out}", "--json")
+    assert first.code == 0
+    assert set(first.json) == {
+        *("images_seen", "images_per_second", "generator_parameters"),
+        *("critic_parameters", "snapshot"),
+    }
+    assert first.json["images_seen"] == 32
+    assert Path(first.json["snapshot"]).is_dir()
+    assert "next:" in first.err
+    more = hqgan(*TRAIN, f"--data={data}", f"--out={out}", "--kimg=0.048")
+    assert (more.code, more.out) == (0, "")
+    assert "continuing" in more.err
+    assert "48 images seen" in more.err
+
+
+def test_resuming_with_another_key_changes_nothing(hqgan: Command, data: Path, run: Path) -> None:
+    before = fingerprint(run)
+    refused(hqgan(*TRAIN, f"--data={data}", f"--out={run}", "--seed=1"), 2, "seed: 0 -> 1")
+    assert fingerprint(run) == before
+
+
+def test_a_dry_run_shows_the_configuration_and_trains_nothing(
+    hqgan: Command, data: Path, tmp_path: Path
+) -> None:
+    order = [*TRAIN, f"--data={data}", f"--out={tmp_path / 'run'}", "--dry-run"]
+    text = hqgan(*order)
+    assert (text.code, text.out) == (0, "")
+    values = hqgan(*order, "--json").json
+    assert yaml.safe_load(text.err) == values
+    assert values["data"]["path"] == str(data)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sample_writes_folders_and_a_grid(hqgan: Command, run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    said = hqgan("sample", run, "--per-class=2", f"--out={out}", "--json")
+    assert said.json["per_class"] == dict.fromkeys(CLASSES, 2)
+    assert set(said.json) >= {"files", "per_class", "out"}
+    assert len(list(out.rglob("*.png"))) == 7
+    refused(hqgan("sample", run, "--n=3", f"--out={out}"), 1, "is not empty")
+    refused(hqgan("sample", run, f"--out={tmp_path / 'new'}"), 2, "--per-class N or --n N")
+    refused(hqgan("sample", tmp_path / "typo", "--n=3"), 1, "typo does not exist")
+
+
+def test_evaluate_gives_recipes(hqgan: Command, run: Path) -> None:
+    said = hqgan("evaluate", run, "--json")
+    assert said.code == 0, said.err
+    assert set(said.json) == {"recipes"}
+    assert set(said.json["recipes"][0]) >= {
+        *("recipe", "class", "value", "interval", "floor", "n_real", "n_fake", "split"),
+        *("extractor", "seed"),
+    }
+    assert said.json["recipes"][0]["n_real"] == 12
+    curve = hqgan("evaluate", run, "--curve", "--json").json
+    assert [p["images_seen"] for p in curve["curve"]] == [32]
+
+
+def test_evaluate_opens_test_only_with_final(hqgan: Command, run: Path) -> None:
+    refused(hqgan("evaluate", run, "--split=test"), 2, "--final")
+    said = hqgan("evaluate", run, "--split=test", "--final", "--json")
+    assert said.json["recipes"][0]["split"] == "test"
+    last = (run / "evaluation.jsonl").read_text().splitlines()[-1]
+    assert json.loads(last)["final"] is True
+
+
+def test_evaluate_names_what_is_missing(hqgan: Command, run: Path, tmp_path: Path) -> None:
+    refused(hqgan("evaluate", tmp_path / "typo"), 1, "typo does not exist")
+    refused(hqgan("evaluate", run, "--data=embedded"), 1, "has the classes")
+    refused(hqgan("evaluate", run, f"--inception-weights={tmp_path / 'no.pth'}"), 1, "no.pth")
+
+
+def test_the_demo_ends_with_paths(hqgan: Command, tmp_path: Path) -> None:
+    said = hqgan("demo", "--kimg=0.2", f"--out={tmp_path / 'demo'}", "--json")
+    assert said.code == 0, said.err
+    for path in (said.json["grid"], said.json["metrics"], said.json["run"]):
+        assert Path(path).exists()
+        assert path in said.err
+    assert "hqgan train --data PATH" in said.err
+
+
+def test_doctor_says_what_is_there_and_leaves_with_its_verdict(
+    hqgan: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HQGAN_INCEPTION", str(tmp_path / "absent.safetensors"))
+    said = hqgan("doctor", "--json")
+    assert said.code == 1
+    findings = {f["name"]: f for f in said.json["findings"]}
+    assert not findings["Inception weights"]["ok"]
+    assert "absent.safetensors" in said.err
+
+
+def test_data_inspect(hqgan: Command, data: Path) -> None:
+    said = hqgan("data", "inspect", data, "--json")
+    assert said.code == 0, said.err
+    assert said.json
+    for name in CLASSES:
+        assert name in said.err
+    refused(hqgan("data", "inspect", data / "typo"), 1, "typo")
+
+
+def test_data_prepare(hqgan: Command, data: Path, tmp_path: Path) -> None:
+    said = hqgan("data", "prepare", data, f"--out={tmp_path / 'out'}", "--size=16", "--json")
+    assert said.code == 0, said.err
+    assert said.json["images"] == {"train": 24, "val": 12, "test": 12}
+    assert len(list((tmp_path / "out").rglob("*.png"))) == 48
+
+
+@pytest.fixture
+def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A server on this machine with a data set that the catalogue knows."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    content = write_npz(folder / "tiny.npz").read_bytes()
+    file = RemoteFile("tiny.npz", "https://invalid.example/", hashlib.md5(content).hexdigest(), 1)
+    monkeypatch.setitem(CATALOGUE, "tiny", RemoteDataset("Tiny", "CC BY-NC 4.0", "us", (file,)))
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *args: object) -> None:
+            """Be quiet."""
+
+    handler = functools.partial(Quiet, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_download_asks_and_then_fetches(
+    hqgan: Command, mirror: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "fetched"
+    order = ["data", "download", "tiny", f"--out={out}", f"--mirror={mirror}"]
+    with open(os.devnull) as nobody:
+        monkeypatch.setattr(sys, "stdin", nobody)
+        said = hqgan(*order)
+    refused(said, 1, "terms of tiny were not accepted")
+    assert "CC BY-NC 4.0" in said.err
+    assert not out.exists()
+    said = hqgan(*order, "--yes", "--json")
+    assert said.code == 0, said.err
+    assert Path(said.json["path"]).exists()
+    refused(hqgan("data", "download", "cifar"), 2, "'cifar'")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--preset=hybird"], ["'hybird'", "Did you mean 'hybridq'"]),
+        (["--set=critic.widht=3"], ["critic.widht", "Did you mean 'critic.width'"]),
+        (["--size=48"], ["size is 48"]),
+        (["--kimg=none"], ["kimg"]),
+        (["--kimgs=3"], ["--kimgs"]),
+        (["--device=abacus"], ["'abacus'", "cpu"]),
+        (["surplus"], ["surplus"]),
+    ],
+)
+def test_wrong_usage_leaves_with_two(
+    hqgan: Command, data: Path, tmp_path: Path, arguments: list[str], words: list[str]
+) -> None:
+    settings = [f"--set={s}" for s in SETTINGS if not s.startswith("device")]
+    order = ["train", *settings, f"--data={data}", f"--out={tmp_path / 'run'}"]
+    refused(hqgan(*order, *arguments), 2, *words)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_wrong_configuration_file_is_named(hqgan: Command, tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("seed: [")
+    refused(hqgan("train", f"--config={tmp_path / 'bad.yaml'}"), 2, "bad.yaml is not valid YAML")
+
+
+def test_an_unknown_command_and_none_at_all(hqgan: Command) -> None:
+    refused(hqgan("trian"), 2, "trian")
+    nothing = hqgan()
+    assert nothing.code in (0, 2)
+    assert "train" in nothing.out + nothing.err
+    assert hqgan("--help").code == 0
+
+
+def empty_class(folder: Path) -> None:
+    (folder / "train" / "scc").mkdir()
+
+
+def lone_truncated(folder: Path) -> None:
+    for file in (folder / "train" / "mel").iterdir():
+        file.write_bytes(file.read_bytes()[:60])
+
+
+def one_class(folder: Path) -> None:
+    for split in ("train", "val", "test"):
+        for name in CLASSES[1:]:
+            for file in (folder / split / name).iterdir():
+                file.unlink()
+            (folder / split / name).rmdir()
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [(empty_class, ["scc"]), (lone_truncated, ["'mel'", "0.png"]), (one_class, ["one class"])],
+)
+def test_unusable_data_leave_with_one_and_name_what_to_mend(
+    hqgan: Command, tmp_path: Path, damage: Callable[[Path], None], words: list[str]
+) -> None:
+    folder = write_folders(tmp_path / "data")
+    damage(folder)
+    out = tmp_path / "run"
+    refused(hqgan(*TRAIN, f"--data={folder}", f"--out={out}"), 1, *words)
+    assert not out.exists()
+
+
+def test_too_few_images_and_no_images(hqgan: Command, data: Path, tmp_path: Path) -> None:
+    few = [*TRAIN, f"--data={data}", f"--out={tmp_path / 'run'}", "--batch=500"]
+    refused(hqgan(*few), 1, "24 images", "500")
+    refused(hqgan(*TRAIN, f"--data={tmp_path / 'typo'}"), 1, "typo")
+
+
+def test_a_truncated_image_among_good_ones_is_left_out(hqgan: Command, tmp_path: Path) -> None:
+    folder = write_folders(tmp_path / "data")
+    file = folder / "train" / "mel" / "0.png"
+    file.write_bytes(file.read_bytes()[:60])
+    said = hqgan(*TRAIN, f"--data={folder}", f"--out={tmp_path / 'run'}", "--json")
+    assert said.code == 0, said.err
+    assert said.json["images_seen"] == 32
+
+
+def test_fine_tuning_starts_from_another_run(hqgan: Command, run: Path, tmp_path: Path) -> None:
+    for name in ("mel", "scc"):
+        for number in range(8):
+            write_picture(tmp_path / "data" / "train" / name / f"{number}.png", number)
+            write_picture(tmp_path / "data" / "val" / name / f"{number}.png", 50 + number)
+    order = [*TRAIN, f"--data={tmp_path / 'data'}", f"--out={tmp_path / 'run'}", f"--init={run}"]
+    said = hqgan(*order)
+    assert said.code == 0, said.err
+    assert "1 of 2 classes are known there" in said.err
+
+
+def start(*arguments: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "hqgan.cli", *map(str, arguments)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def test_ctrl_c_saves_and_leaves_with_130(data: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with start(*TRAIN, f"--data={data}", f"--out={run}", "--kimg=100") as process:
+        deadline = time.monotonic() + PATIENCE
+        while not (run / "state.pt").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        errors = process.communicate(timeout=PATIENCE)[1]
+    assert process.returncode == 130
+    assert "the same command continues" in errors
+    assert "Traceback" not in errors
+
+
+def test_ctrl_c_elsewhere_is_no_traceback(
+    hqgan: Command, run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def interrupted(*arguments: object, **named: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hqgan.workflows.sample", interrupted)
+    said = hqgan("sample", run, "--n=3", f"--out={tmp_path / 'out'}")
+    refused(said, 130, "interrupted")
+
+
+def test_of_several_processes_the_first_speaks(
+    hqgan: Command, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console, "IS_FIRST_PROCESS", False)
+    assert hqgan("doctor", "--json")[1:] == ("", "")
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_training_is_shown_as_a_bar_or_as_plain_lines(
+    monkeypatch: pytest.MonkeyPatch, terminal: bool
+) -> None:
+    file = io.StringIO()
+    screen = Console(file=file, force_terminal=terminal, width=160)
+    monkeypatch.setattr(console, "screen", screen)
+    record = {"images_per_second": 90.0, "critic_loss": 1.25, "diversity": 0.9}
+    with console.training_progress() as callbacks:
+        callbacks.message("starting")
+        for done in range(1, 11):
+            callbacks.decoding(done, 10)
+        for seen in (1000, 2000):
+            callbacks.progress(seen, 2000, {**record, "generator_loss": 0.75})
+    shown = file.getvalue()
+    assert "starting" in shown
+    assert "90 images/s, 0 min left, critic 1.250, generator 0.750, diversity 0.90" in shown
+    assert ("\x1b[" in shown) == terminal
+    assert ("decoding: 3 of 10" in shown) != terminal

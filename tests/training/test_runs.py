@@ -1,0 +1,144 @@
+"""The run folder refuses what it must not touch, and leaves it as it was."""
+
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hqgan.config import to_yaml
+from hqgan.errors import HqganError, RunError, UsageError
+from hqgan.training import RunFolder, train
+from hqgan.training.runs import acquire
+from small_runs import NARROW, fingerprint, tiny_config, tiny_dataset
+
+KIMG = 0.016
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("runs") / "finished"
+    train(tiny_config(KIMG), run, tiny_dataset())
+    return run
+
+
+def refused(run: Path, kind: type[HqganError], message: str, *changes: str, **named) -> None:
+    """Training is refused with the message, and no file has changed."""
+    before = fingerprint(run)
+    dataset = named.pop("dataset", tiny_dataset())
+    with pytest.raises(kind, match=message):
+        train(tiny_config(named.pop("kimg", KIMG), *changes, **named), run, dataset)
+    assert fingerprint(run) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("seed=1", r"seed: 0 -> 1"),
+        ("loss.r1_gamma=0.5", r"loss\.r1_gamma: 0\.02 -> 0\.5"),
+        ("generator.fusion=film", r"generator\.fusion: 'gated' -> 'film'"),
+        ("critic.betas=[0.5,0.9]", r"critic\.betas"),
+        ("data.balance=1", r"data\.balance: 0\.5 -> 1\.0"),
+        ("precision=bf16", r"precision: 'float32' -> 'bf16'"),
+    ],
+)
+def test_any_other_key_is_refused_by_name(finished: Path, change: str, message: str) -> None:
+    refused(finished, UsageError, message, change, kimg=2 * KIMG)
+    assert UsageError.exit_code == 2
+
+
+def test_other_data_are_refused(finished: Path) -> None:
+    other = tiny_dataset(counts=(10, 5, 5))
+    refused(finished, RunError, "other data", dataset=other, kimg=2 * KIMG)
+
+
+def test_a_smaller_kimg_is_refused(finished: Path) -> None:
+    refused(finished, UsageError, "already seen 16 images", kimg=KIMG / 2)
+
+
+def test_a_foreign_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    refused(tmp_path, RunError, r"not a run of hqgan \(it holds 'thesis.tex'\)")
+    assert [f.name for f in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("")
+    with pytest.raises(RunError, match="is a file"):
+        train(tiny_config(KIMG), tmp_path / "out", tiny_dataset())
+
+
+def test_a_run_killed_before_its_first_file_may_begin_again(tmp_path: Path) -> None:
+    (tmp_path / ".lock").touch()
+    (tmp_path / "config.yaml.part").write_text("pres")
+    assert train(tiny_config(KIMG), tmp_path, tiny_dataset()).images_seen == 16
+
+
+def test_a_damaged_state_is_named_with_the_remedy(tmp_path: Path) -> None:
+    train(tiny_config(KIMG), tmp_path, tiny_dataset())
+    state = tmp_path / "state.pt"
+    state.write_bytes(state.read_bytes()[:1000])
+    refused(tmp_path, RunError, r"state\.pt is damaged .* delete it", kimg=2 * KIMG)
+
+
+def test_a_damaged_configuration_is_named(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("preset: [")
+    refused(tmp_path, UsageError, r"config\.yaml is not valid YAML")
+    (tmp_path / "config.yaml").write_text(to_yaml(tiny_config()) + "later: 1\n")
+    refused(tmp_path, UsageError, r"config\.yaml is of another version .* unknown key 'later'")
+
+
+def test_a_second_process_is_refused_until_the_first_has_ended(tmp_path: Path) -> None:
+    config = tiny_config(KIMG)
+    run = RunFolder.open(tmp_path, config)
+    refused(tmp_path, RunError, "another process is training in")
+    run.close()
+    RunFolder.open(tmp_path, config).close()
+
+
+def test_a_lock_dies_with_its_process(tmp_path: Path) -> None:
+    hold = (
+        "import sys; from pathlib import Path; from hqgan.training.runs import acquire; "
+        "lock = acquire(Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    lock = tmp_path / ".lock"
+    with subprocess.Popen([sys.executable, "-c", hold, lock], **pipes) as process:
+        assert process.stdout.readline() == b"held\n"
+        with pytest.raises(RunError, match="another process"):
+            acquire(lock)
+        process.kill()
+    acquire(lock).close()
+
+
+def test_failed_data_leave_no_run_folder(tmp_path: Path) -> None:
+    with pytest.raises(HqganError, match="fewer than one batch"):
+        train(tiny_config(KIMG), tmp_path / "run", tiny_dataset(counts=(2, 2, 2)))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_full_disk_is_explained_and_the_saved_state_survives(tmp_path: Path) -> None:
+    """A limit on the size of files stands in for the disk: the same error from the same calls."""
+    run, config = tmp_path / "run", tiny_config(4 * KIMG)
+    train(tiny_config(KIMG), run, tiny_dataset())
+    state = (run / "state.pt").read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+        with pytest.raises(RunError, match=r"cannot write to the run folder .* same command"):
+            train(config, run, tiny_dataset())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert (run / "state.pt").read_bytes() == state
+    assert train(config, run, tiny_dataset()).images_seen == 64
+
+
+def test_the_configuration_is_written_resolved(finished: Path) -> None:
+    text = (finished / "config.yaml").read_text()
+    assert "device: cpu" in text
+    assert "qubits: 2" in text
+    assert all(a.partition("=")[0].split(".")[-1] + ":" in text for a in NARROW)
