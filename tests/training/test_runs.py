@@ -10,8 +10,9 @@ import pytest
 
 from hqgan.config import to_yaml
 from hqgan.errors import HqganError, RunError, UsageError
-from hqgan.training import RunFolder, train
+from hqgan.training import Callbacks, RunFolder, train
 from hqgan.training.runs import acquire
+from small_images import write_picture
 from small_runs import NARROW, fingerprint, tiny_config, tiny_dataset
 
 KIMG = 0.016
@@ -142,3 +143,17 @@ def test_the_configuration_is_written_resolved(finished: Path) -> None:
     assert "device: cpu" in text
     assert "qubits: 2" in text
     assert all(a.partition("=")[0].split(".")[-1] + ":" in text for a in NARROW)
+
+
+def test_images_left_out_are_named(tmp_path: Path) -> None:
+    """No silent drop: who trains on fewer images than the folder holds is told so."""
+    for split in ("train", "val", "test"):
+        for name in ("a", "b"):
+            for number in range(4):
+                write_picture(tmp_path / "data" / split / name / f"{number}.png", seed=number)
+    (tmp_path / "data" / "train" / "a" / "broken.png").write_bytes(b"no image")
+    messages: list[str] = []
+    config = tiny_config(0.004, data=tmp_path / "data", batch=4)
+    train(config, tmp_path / "run", callbacks=Callbacks(message=messages.append))
+    (left_out,) = [text for text in messages if "left out" in text]
+    assert "broken.png" in left_out

@@ -89,6 +89,12 @@ def train(
     require_trainable(dataset, config.batch)
     for warning in dataset.warnings:
         tell.message(warning)
+    if dataset.skipped:
+        first = dataset.skipped[0]
+        tell.message(
+            f"{len(dataset.skipped)} files or rows were left out, the first is {first.id}: "
+            f"{first.reason}; `hqgan data inspect` lists them all"
+        )
     run = RunFolder.open(out, config) if fabric.is_global_zero else None
     fabric.barrier()
     try:
