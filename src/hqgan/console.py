@@ -91,7 +91,7 @@ def training_progress() -> Iterator["Callbacks"]:
         def progress(seen: int, goal: int, record: dict[str, float]) -> None:
             rate = record["images_per_second"]
             text = (
-                f"{rate:.0f} images/s, {(goal - seen) / max(rate, 1e-9) / 60:.0f} min left, "
+                f"{rate:.0f} images/s, {max(goal - seen, 0) / max(rate, 1e-9) / 60:.0f} min left, "
                 f"critic {record['critic_loss']:.3f}, "
                 f"generator {record.get('generator_loss', float('nan')):.3f}, "
                 f"diversity {record['diversity']:.2f}"

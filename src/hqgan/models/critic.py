@@ -30,15 +30,15 @@ class ProjectionCritic(nn.Module):
         super().__init__()
         if size < 16 or size & (size - 1):
             raise ValueError(f"size is {size}, but must be a power of two from 16 up")
-        layers: list[nn.Module] = [nn.Conv2d(3, width, 4, 2, 1), nn.LeakyReLU(LEAK)]
-        resolution, channels = size // 2, width
+        # Small images are looked at in full before anything is thrown away; large ones cannot be.
+        stem = nn.Conv2d(3, width, 3, 1, 1) if size <= 32 else nn.Conv2d(3, width, 4, 2, 1)
+        layers: list[nn.Module] = [stem, nn.LeakyReLU(LEAK)]
+        resolution, channels = size // stem.stride[0], width
         while resolution > 4:
             wider = min(2 * channels, MAX_CHANNELS)
             layers += [nn.Conv2d(channels, wider, 4, 2, 1), nn.LeakyReLU(LEAK)]
             resolution, channels = resolution // 2, wider
-            if (
-                resolution > 4
-            ):  # one more look at each scale but the last, which the head sees whole
+            if resolution > 4:  # one more look at each scale but the last: the head sees it whole
                 layers += [nn.Conv2d(channels, channels, 3, 1, 1), nn.LeakyReLU(LEAK)]
         self.features = nn.Sequential(*layers)
         self.mix = nn.Conv2d(channels + 1, 128, 3, 1, 1)
