@@ -3,13 +3,15 @@
 import pytest
 import torch
 
+from hqgan.errors import UsageError
 from hqgan.models import HybridQGenerator, parameter_count
-from hqgan.models.hybridq import FUSIONS, SITES
+from hqgan.models.hybridq import FUSIONS, SITES, Texture
 from hqgan.quantum import QuantumLayer
 
 BUDGET = 900_000  # parameters at 64 px
 CIRCUIT_TOLERANCE = 1e-6
 BATCH_TOLERANCE = 1e-5  # float32 sums may run in another order in another batch
+NOISE_TOLERANCE = 0.02  # of mean and deviation over a million pixels
 
 
 def latents(n: int, seed: int = 0) -> torch.Tensor:
@@ -109,9 +111,28 @@ def test_latent_and_class_change_the_image() -> None:
 
 
 def test_what_is_not_offered_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"48.*32, 64 or 128"):
+    with pytest.raises(UsageError, match=r"48.*32, 64 or 128"):
         build(size=48)
     with pytest.raises(ValueError, match=r"'sum'.*gated, concat, film"):
         build(fusion="sum")
     with pytest.raises(ValueError, match="circuit_groups is 3"):
         build(circuit_groups=3)
+
+
+def test_texture_is_white_noise_of_its_own_for_each_latent() -> None:
+    """Standard normal pixels, hardly correlated, the same for the same latent and no other."""
+    torch.manual_seed(0)
+    texture = Texture(channels=1, resolution=16, z_dim=128)
+    torch.nn.init.ones_(texture.scale)
+    z = latents(4000)
+    planes = texture(torch.zeros(len(z), 1, 16, 16), z)
+    again = texture(torch.zeros(5, 1, 16, 16), z[:5])
+    torch.testing.assert_close(planes[:5], again, atol=BATCH_TOLERANCE, rtol=0)
+    pixels = planes.flatten(1)
+    correlation = torch.corrcoef(pixels.T) - torch.eye(256)
+    assert pixels.mean().abs() < NOISE_TOLERANCE
+    assert abs(pixels.std() - 1) < NOISE_TOLERANCE
+    # Signs of 128 latents leave a correlation of the order 128^-1/2 between two pixels.
+    assert correlation.square().mean().sqrt() < 2 * 128**-0.5
+    between_images = torch.corrcoef(pixels[:50]) - torch.eye(50)
+    assert between_images.abs().mean() < 2 * 128**-0.5

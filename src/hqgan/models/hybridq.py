@@ -69,7 +69,7 @@ class HybridQGenerator(Generator):
     ):
         super().__init__()
         if size not in (32, 64, 128):
-            raise ValueError(
+            raise UsageError(
                 f"size is {size}, but this generator makes images of 32, 64 or 128 pixels"
             )
         self.classes, self.size, self.z_dim = classes, size, z_dim
