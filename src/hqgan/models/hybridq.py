@@ -27,6 +27,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hqgan.errors import UsageError
 from hqgan.models.generator import Generator
 from hqgan.quantum import QuantumLayer, layered
 
