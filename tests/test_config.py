@@ -76,7 +76,7 @@ def test_a_section_with_another_name_replaces_the_old_one(tmp_path: Path) -> Non
         ("loss.name=lsgan", r"loss\.name is 'lsgan': .*'hinge'"),
         ("size=48", r"size is 48: .*32, 64 or 128"),
         ("batch=1", r"batch is 1: .*greater than or equal to 2"),
-        ("kimg=-1", r"kimg is -1: .*greater than 0"),
+        ("kimg=-1", r"kimg is -1: .*greater than or equal to 0\.001"),
         ("kimg=.inf", r"kimg is inf: .*finite"),
         ("kimg=.nan", r"kimg is nan: .*finite"),
         ("kimg=many", r"kimg is 'many': .*number"),
@@ -89,6 +89,12 @@ def test_a_section_with_another_name_replaces_the_old_one(tmp_path: Path) -> Non
         ("seed", r"KEY=VALUE such as .* got 'seed'"),
         ("=1", r"KEY=VALUE"),
         ("seed=[", r"--set seed: cannot read the value '\['"),
+        ("kimg=1e-5", r"kimg is '?1e-0?5'?: .*greater than or equal to 0\.001"),
+        ("save_every_kimg=0", r"save_every_kimg is 0: .*greater than or equal to 0\.001"),
+        ("generator.z_dim=1000000000", r"generator\.z_dim is 1000000000: .*equal to 4096"),
+        ("critic.width=1000000", r"critic\.width is 1000000: .*equal to 1024"),
+        ("preset=mediq-v2", r"use --preset instead"),
+        ("data.path=~nobody-of-this-name/images", r"data\.path is .* cannot be found"),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_was_expected(assignment: str, message: str) -> None:

@@ -48,6 +48,8 @@ def test_the_cache_is_judged_by_whether_it_can_be_written(
     finding = found("cache")
     assert not finding.ok
     assert "HQGAN_CACHE" in (finding.remedy or "")
+    monkeypatch.setenv("HQGAN_CACHE", "~nobody-of-this-name/cache")
+    assert not found("cache").ok
 
 
 def test_an_absent_extra_names_its_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,7 +39,7 @@ def test_the_wheel_holds_every_file_of_the_package(tmp_path: Path) -> None:
     source = {
         str(file.relative_to(ROOT / "src"))
         for file in (ROOT / "src" / "hqgan").rglob("*")
-        if file.is_file() and "__pycache__" not in file.parts
+        if file.is_file() and not {"__pycache__", ".mypy_cache"} & set(file.parts)
     }
     assert packed == source
     for name in ("py.typed", "data/ham10000_split.csv", "presets/hybridq.yaml"):

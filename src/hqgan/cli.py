@@ -55,13 +55,13 @@ def train(
         Path | None, typer.Option(help="YAML with any subset of the keys of config.yaml")
     ] = None,
     assignments: Annotated[
-        list[str] | None, typer.Option("--set", help="KEY=VALUE, e.g. generator.qubits=8")
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="e.g. generator.qubits=8")
     ] = None,
     size: Annotated[int | None, typer.Option(help="edge of the images: 32, 64 or 128")] = None,
     kimg: Annotated[
         float | None, typer.Option(help="thousands of real images shown to the critic")
     ] = None,
-    batch: Annotated[int | None, typer.Option(help="images of a step")] = None,
+    batch: Annotated[int | None, typer.Option(help="images per step")] = None,
     seed: Annotated[int | None, typer.Option(help="seed of everything random")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps")] = None,
     label: Label = None,
@@ -71,7 +71,7 @@ def train(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Train a generator; the same command continues, with a larger --kimg goes further."""
+    """Train a generator. The same command continues, with a larger --kimg it goes further."""
     from hqgan.config import load_config, to_yaml
 
     overrides = {
@@ -95,7 +95,8 @@ def train(
 
     with training_progress() as callbacks:
         result = run_training(resolved, out, callbacks=callbacks)
-    say(f"{result.images_seen:,} images seen, {result.images_per_second:.0f} images/s")
+    rate = f", {result.images_per_second:.0f} images/s" if result.images_per_second else ""
+    say(f"{result.images_seen:,} images seen{rate}")
     say(f"snapshot: {result.snapshot}\nsamples:  {out / 'samples'}")
     say(f"next:     hqgan evaluate {out}   |   hqgan sample {out} --per-class 16 --out images")
     if as_json:
@@ -145,7 +146,7 @@ def evaluate(
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Measure a generator on val (or, once, on test) and print each number beside its floor."""
+    """Measure a generator on val, each number beside its floor. On test once, at the end."""
     from hqgan.evaluation import load_extractor
     from hqgan.evaluation.run import data_of, evaluate_run
 
@@ -185,7 +186,7 @@ def demo(
     kimg: Annotated[float | None, typer.Option(help="thousands of images to train on")] = None,
     as_json: Json = False,
 ) -> None:
-    """Train a few minutes on built-in synthetic lesions; needs no data and no network."""
+    """Train a few minutes on built-in synthetic lesions. Needs no data and no network."""
     from hqgan.workflows import demo as run_demo
 
     with training_progress() as callbacks:
@@ -206,7 +207,7 @@ def demo(
 
 @app.command()
 def doctor(as_json: Json = False) -> None:
-    """Say what this machine offers, what is missing, and the command that mends it."""
+    """Say what this machine offers and lacks. Names the command that mends it."""
     from hqgan.doctor import examine
 
     findings = examine()
@@ -226,7 +227,7 @@ def data_inspect(
     label: Label = None,
     as_json: Json = False,
 ) -> None:
-    """Classes, counts, splits, sizes, unreadable files, duplicates, and leaks between splits."""
+    """Show classes, splits, sizes, damage, duplicates and leaks."""
     from hqgan.data import inspect
 
     with counter("looking") as progress:
@@ -245,7 +246,7 @@ def data_prepare(
     label: Label = None,
     as_json: Json = False,
 ) -> None:
-    """Write the images as a model sees them: OUT/<split>/<class>/*.png and a manifest."""
+    """Write the images as a model sees them. OUT/<split>/<class>/*.png and a manifest."""
     from hqgan.data import prepare
 
     with counter("decoding") as progress:
@@ -266,7 +267,7 @@ def data_download(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Fetch a public data set: prints its licence and asks; an interrupted download continues."""
+    """Fetch a public data set. Prints its licence and asks; an interrupted download continues."""
     from hqgan.data import download
 
     def ask(terms: str) -> bool:

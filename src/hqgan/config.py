@@ -29,11 +29,16 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+# Thousands of images; snapshots are named after them, with six digits.
+Kimg = Annotated[float, Field(ge=0.001, lt=100_000)]
 
 
 def absolute_path(path: str) -> str:
     """The path as it is found from any working folder."""
-    return str(Path(path).expanduser().absolute())
+    try:
+        return str(Path(path).expanduser().absolute())
+    except RuntimeError as error:  # the home of a user who does not exist
+        raise ValueError(f"{path} cannot be found: {error}") from error
 
 
 # Keys that may differ when a run is continued: how far it goes and where it runs, not what is
@@ -51,9 +56,9 @@ class HybridQ(Section):
     """Arguments of `hqgan.models.hybridq.HybridQGenerator`, where each is explained."""
 
     name: Literal["hybridq"]
-    z_dim: Count
+    z_dim: Annotated[int, Field(ge=1, le=4096)]
     qubits: Annotated[int, Field(ge=1, le=20)]
-    circuit_layers: Count
+    circuit_layers: Annotated[int, Field(ge=1, le=100)]
     circuit_groups: Literal[1, 2, 4, 8, 16]
     fusion: Literal["gated", "concat", "film"]
 
@@ -70,14 +75,16 @@ class MediqV2(Section):
     name: Literal["mediq-v2"]
     variant: Literal["style2", "vanilla"]
     prototypes: bool
-    depth: Count
+    depth: Annotated[int, Field(ge=1, le=100)]
 
 
 class Critic(Section):
     """Which critic judges, and how it is optimised."""
 
     name: Literal["projection", "label-channel", "mediq-v2"]
-    width: Count | None = Field(None, description="of the projection critic; the others have one")
+    width: Annotated[int, Field(ge=1, le=1024)] | None = Field(
+        None, description="of the projection critic; the others have one"
+    )
     learning_rate: Positive
     betas: tuple[Decay, Decay]
     steps: Count = Field(description="critic steps for each generator step")
@@ -160,13 +167,13 @@ class Config(Section):
     data: Data
     size: Literal[32, 64, 128] = 64
     batch: Annotated[int, Field(ge=2)] = 64
-    kimg: Positive = Field(
+    kimg: Kimg = Field(
         description="thousands of real images shown to the critic, all its steps counted"
     )
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     precision: Literal["auto", "float32", "bf16"] = "auto"
     device: str = "auto"
-    save_every_kimg: Positive = 10
+    save_every_kimg: Kimg = 10
     init: Init | None = None
 
 
@@ -221,6 +228,8 @@ def load_config(
             raise UsageError(
                 f"--set {key}: cannot read the value {value!r} as YAML: {error}"
             ) from error
+    if values["preset"] != preset:
+        raise UsageError(f"--set preset={values['preset']} comes too late: use --preset instead")
     if isinstance(values.get("data"), dict):
         values["data"].setdefault("path", os.environ.get("HQGAN_DATA") or "embedded")
     return validate(values)
@@ -294,7 +303,10 @@ def read_config(file: Path) -> Config:
     try:
         return validate(values)
     except UsageError as error:
-        raise UsageError(f"{file} is of another version of hqgan or was edited: {error}") from error
+        raise UsageError(
+            f"{file} is of another version of hqgan or was edited (mend it, or use the version "
+            f"that wrote it): {error}"
+        ) from error
 
 
 def merge(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:

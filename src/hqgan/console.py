@@ -17,6 +17,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from hqgan.errors import HqganError
+
 if TYPE_CHECKING:
     from hqgan.training import Callbacks
 
@@ -25,8 +27,10 @@ IS_FIRST_PROCESS = os.environ.get("RANK", "0") == "0"  # set by torchrun
 
 
 def fail(message: str, code: int) -> NoReturn:
-    """Print what went wrong, in every process, and leave."""
-    screen.print(f"error: {message}", style="red", highlight=False, markup=False, soft_wrap=True)
+    """Print what went wrong as one paragraph, in every process, and leave."""
+    lines = (line.strip() for line in f"error: {message}".splitlines())
+    text = " ".join(line for line in lines if line)
+    screen.print(text, style="red", highlight=False, markup=False, soft_wrap=True)
     sys.exit(code)
 
 
@@ -37,9 +41,15 @@ def say(text: str) -> None:
 
 
 def emit(value: dict[str, Any]) -> None:
-    """The one JSON object on stdout."""
-    if IS_FIRST_PROCESS:
-        print(json.dumps(value))
+    """The one JSON object on stdout; HqganError where nobody takes it, as on a full disk."""
+    if not IS_FIRST_PROCESS:
+        return
+    try:
+        print(json.dumps(value), flush=True)
+    except OSError as error:
+        # What is left in the buffer must not be tried again, with a traceback, at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise HqganError(f"cannot write to standard output: {error.strerror}") from error
 
 
 @contextmanager

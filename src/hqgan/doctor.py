@@ -5,12 +5,13 @@ import os
 import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 
 import hqgan
+from hqgan.data import cache_folder
+from hqgan.errors import UsageError
 
 EXTRAS = {
     "quantum": ("qiskit", "noise models and hardware"),
@@ -72,9 +73,10 @@ def _device() -> Finding:
 
 
 def _kernels() -> Finding:
-    if find_spec("numba") is None:
+    try:
+        return Finding("numba", version("numba"), True)
+    except PackageNotFoundError:
         return Finding("numba", "absent", False, "pip install numba")
-    return Finding("numba", version("numba"), True)
 
 
 def _torchvision() -> Finding:
@@ -96,7 +98,7 @@ def _inception() -> Finding:
     if named and Path(named).is_file():
         return Finding("Inception weights", named, True)
     state = (
-        f"HQGAN_INCEPTION names {named}, which does not exist"
+        f"HQGAN_INCEPTION names {named}, which is no file"
         if named
         else "none: evaluate reports fd_tiny only"
     )
@@ -108,7 +110,10 @@ def _inception() -> Finding:
 
 
 def _cache() -> Finding:
-    folder = Path(os.environ.get("HQGAN_CACHE") or "~/.cache/hqgan").expanduser()
+    try:
+        folder = cache_folder()
+    except UsageError as error:
+        return Finding("cache", str(error), False, "export HQGAN_CACHE=FOLDER")
     nearest = next(p for p in (folder, *folder.parents) if p.exists())
     writable = nearest.is_dir() and os.access(nearest, os.W_OK)
     remedy = (
@@ -129,6 +134,7 @@ def _ibm() -> Finding:
 
 
 def _extra(name: str, package: str, purpose: str) -> Finding:
-    if find_spec(package) is None:
+    try:
+        return Finding(f"extra {name}", f"{package} {version(package)}", True)
+    except PackageNotFoundError:
         return Finding(f"extra {name}", f"absent: {purpose}", True, f"pip install 'hqgan[{name}]'")
-    return Finding(f"extra {name}", f"{package} {version(package)}", True)

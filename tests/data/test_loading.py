@@ -76,6 +76,11 @@ def test_a_cache_that_cannot_be_written_costs_only_speed(folder: Path, tmp_path:
     assert len(dataset) == 8
 
 
+def test_a_cache_in_the_home_of_nobody_is_refused_with_the_remedy(folder: Path) -> None:
+    with pytest.raises(UsageError, match="export HQGAN_CACHE=FOLDER"):
+        load_dataset(folder, "train", 8, cache_dir="~nobody-of-this-name/cache")
+
+
 def test_unreadable_images_are_left_out_and_reported_from_the_cache_too(folder: Path) -> None:
     (folder / "train" / "mel" / "1.png").write_bytes(b"not an image")
     for _ in range(2):
@@ -145,6 +150,36 @@ def test_medmnist_rows_are_the_stored_images(tmp_path: Path, grey: bool) -> None
         stored = picture(row, 28, 28)
         assert np.array_equal(image, stored[..., :1].repeat(3, -1) if grey else stored)
     assert dataset.labels.tolist() == [0, 1, 0, 1, 0, 1]
+
+
+def test_without_val_rows_some_of_train_are_set_aside_with_their_own_pixels(tmp_path: Path) -> None:
+    file = write_npz(tmp_path / "some.npz")
+    with np.load(file) as archive:
+        arrays = {name: archive[name] for name in archive}
+    arrays |= {name: arrays[name][:0] for name in ("val_images", "val_labels")}
+    np.savez(file, **arrays)
+    held_out = load_dataset(file, "val", 28)
+    for name, image in zip(held_out.ids, held_out.images, strict=True):
+        split, row = name.split("/")
+        assert split == "train"
+        assert np.array_equal(image, picture(int(row), 28, 28))
+
+
+def test_an_archive_with_damage_inside_is_named(tmp_path: Path) -> None:
+    file = write_npz(tmp_path / "some.npz")
+    content = bytearray(file.read_bytes())
+    begin = content.find(b"train_images") + 300
+    content[begin : begin + 40] = bytes(40)
+    file.write_bytes(content)
+    with pytest.raises(DataError, match=r"some\.npz is damaged.* Download it again"):
+        load_dataset(file, "train", 28)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_is_not_waited_for(folder: Path) -> None:
+    before = len(load_dataset(folder, "train", 8))
+    os.mkfifo(folder / "train" / "mel" / "pipe.png")
+    assert len(load_dataset(folder, "train", 8)) == before
 
 
 def test_embedded_lesions_load_like_any_data() -> None:

@@ -1,13 +1,16 @@
 """`prepare` writes what a model sees and which lesion it shows, and overwrites nothing."""
 
 import csv
+import os
+import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from hqgan.data import load_dataset, prepare
+from hqgan.data import class_folders, load_dataset, prepare
 from hqgan.errors import DataError
+from small_images import write_csv, write_picture
 
 SIZE = 8
 
@@ -45,3 +48,31 @@ def test_a_folder_with_something_in_it_is_refused_and_left_alone(tmp_path):
     with pytest.raises(DataError, match="not empty"):
         prepare("embedded", tmp_path, SIZE)
     assert [file.name for file in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_class_names_cannot_lead_out_of_the_folder_nor_meet_in_one():
+    assert class_folders(("../../etc", "a/b\\c", "..", ".hidden", "x\0y")) == (
+        *("_.._etc", "a_b_c", "unnamed", "hidden", "x_y"),
+    )
+    assert class_folders(("a/b", "a_b", "A_B", ".")) == ("a_b", "a_b_", "A_B__", "unnamed")
+
+
+def test_a_class_called_dot_dot_stays_in_the_folder(tmp_path):
+    for number, name in enumerate(("one", "two")):
+        write_picture(tmp_path / "data" / f"{name}.png", number)
+    rows = (("one", "..", "train"), ("two", "a/b", "val"))
+    write_csv(tmp_path / "data" / "labels.csv", ("image_id", "dx", "split"), rows)
+    prepare(tmp_path / "data", tmp_path / "out", SIZE)
+    with (tmp_path / "out" / "manifest.csv").open(newline="") as file:
+        written = {row["class"]: row["file"] for row in csv.DictReader(file)}
+    assert written == {"..": "train/unnamed/000000.png", "a/b": "val/a_b/000000.png"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_file_names_that_are_no_text_keep_their_bytes(tmp_path):
+    odd = os.fsdecode(b"\xff\xfe")
+    for number, name in enumerate((f"a/{odd}.png", f"{odd}/b.png")):
+        write_picture(tmp_path / "data" / "train" / name, number)
+    prepare(tmp_path / "data", tmp_path / "out", SIZE)
+    assert b"train/a/\xff\xfe.png" in (tmp_path / "out" / "manifest.csv").read_bytes()
+    assert load_dataset(tmp_path / "data", "train", SIZE).checksum

@@ -1,5 +1,6 @@
 """Whatever the user points at: the right images and labels, and nothing dropped in silence."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -181,6 +182,12 @@ def test_embedded_needs_no_path() -> None:
     assert len(source.classes) >= 4
 
 
+@pytest.mark.parametrize("path", [os.devnull, "~nobody-of-this-name/images"])
+def test_what_is_neither_file_nor_folder_is_refused(path: str) -> None:
+    with pytest.raises(DataError, match=r"There is no .*Expected a folder"):
+        open_source(path)
+
+
 def test_a_missing_path_says_what_could_be_given(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"There is no .*nowhere.*sub-folder per class"):
         open_source(tmp_path / "nowhere")
@@ -241,6 +248,15 @@ def test_two_labels_for_one_image_are_refused(tmp_path: Path) -> None:
     write_csv(tmp_path / "m.csv", ("image_id", "lesion_id", "dx"), rows)
     with pytest.raises(DataError, match="x two labels, 'nv' and 'mel'"):
         open_source(tmp_path)
+
+
+def test_a_split_column_that_tears_a_lesion_apart_is_warned_of(tmp_path: Path) -> None:
+    for number, name in enumerate("abc"):
+        write_picture(tmp_path / f"{name}.png", number)
+    rows = [("a", "L1", "mel", "train"), ("b", "L1", "mel", "val"), ("c", "L2", "nv", "train")]
+    write_csv(tmp_path / "t.csv", ("image_id", "lesion_id", "dx", "split"), rows)
+    (warning,) = open_source(tmp_path).warnings
+    assert "more than one split: 1." in warning
 
 
 def test_an_unknown_split_names_its_line(tmp_path: Path) -> None:

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.torch import save_file
 
 from hqgan.errors import DataError, RunError, UsageError
-from hqgan.evaluation import Extractor, load_extractor, reference_class_mix
+from hqgan.evaluation import Extractor, features, load_extractor, reference_class_mix
 from hqgan.evaluation.run import Measurement, class_mixed_fakes, data_of, evaluate_run
 from hqgan.models import load_snapshot
 from hqgan.training import train
+from random_inception import random_state
 from small_runs import tiny_config, tiny_dataset, write_folders
 
 KEYS = {
@@ -78,6 +80,26 @@ def test_test_is_opened_with_final_only_and_that_is_recorded(
     assert recorded(run)[0]["final"] is True
 
 
+def test_what_is_not_on_record_is_not_told_of_test(run: Path, extractor: Extractor) -> None:
+    (run / "evaluation.jsonl").mkdir()
+    assert evaluate_run(run, "embedded", extractor)
+    with pytest.raises(
+        RunError, match=r"on record only, and .*evaluation\.jsonl cannot be written"
+    ):
+        evaluate_run(run, "embedded", extractor, split="test", final=True)
+
+
+def test_the_whole_inception_also_gives_the_numbers_of_its_first_part(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(features, "INPUT_SIZE", 75)  # the smallest that Inception takes
+    save_file(random_state(), tmp_path / "net.safetensors")
+    wide = load_extractor(tmp_path / "net.safetensors", cache_dir=tmp_path)
+    *_, measured = evaluate_run(run, "embedded", wide, curve=True, n=20)
+    overall = [r["recipe"] for r in measured.records if r["class"] is None]
+    assert overall == ["fid2048", "kid2048", "fid768", "kid768"]
+
+
 def test_a_curve_measures_every_snapshot_in_order(run: Path, extractor: Extractor) -> None:
     measured = evaluate_run(run, "embedded", extractor, curve=True, n=200)
     assert [m.images_seen for m in measured] == [8, 16]
@@ -105,7 +127,12 @@ def test_data_of_other_classes_are_refused(run: Path, extractor: Extractor, tmp_
 
 @pytest.mark.parametrize(
     ("order", "message"),
-    [({"split": "train"}, "split is 'train'"), ({"n": 1}, "n is 1, but a distance needs at least")],
+    [
+        ({"split": "train"}, "split is 'train'"),
+        ({"final": True}, "--final opens the test split, and nothing else"),
+        ({"n": 1}, "n is 1, but a distance is taken of 2 to 50,000"),
+        ({"n": 10**9}, "n is 1000000000, but"),
+    ],
 )
 def test_an_impossible_order_is_refused(
     run: Path, extractor: Extractor, order: dict, message: str
@@ -122,6 +149,10 @@ def test_the_data_of_a_run_are_in_its_configuration(run: Path, tmp_path: Path) -
         data_of(alone)
     with pytest.raises(RunError, match="does not exist"):
         data_of(tmp_path / "typo")
+    config = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(config.replace("embedded", str(tmp_path / "gone")))
+    with pytest.raises(DataError, match=r"not at .*gone any more; say with --data"):
+        data_of(run)
 
 
 def test_the_table_says_why_a_number_is_missing() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from hqgan.errors import RunError, UsageError
 from hqgan.models import (
@@ -91,6 +92,31 @@ def test_the_ith_image_of_a_class_depends_on_seed_class_and_i_alone(
 def test_damage_is_named(saved: Path, damaged: str, content: bytes) -> None:
     (saved / damaged).write_bytes(content)
     with pytest.raises(RunError, match=r"snapshot-000001 cannot be loaded"):
+        load_snapshot(saved)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"classes": ["mel", "nv", "bcc"], "class_counts": [1, 2, 3]},
+        {"classes": [1, 2]},
+        {"class_counts": [11]},
+        {"class_counts": [0, 0]},
+        {"class_counts": ["x", "y"]},
+        {"images_seen": "many"},
+    ],
+)
+def test_an_edited_origin_that_fits_no_model_is_refused(saved: Path, change: dict) -> None:
+    fields = json.loads((saved / "hqgan.json").read_text())
+    (saved / "hqgan.json").write_text(json.dumps(fields | change))
+    with pytest.raises(RunError, match=r"cannot be loaded .*class|images_seen"):
+        load_snapshot(saved)
+
+
+def test_weights_that_are_not_finite_are_refused(generator: HybridQGenerator, saved: Path) -> None:
+    weights = {k: v * torch.nan for k, v in generator.state_dict().items()}
+    save_file(weights, saved / "model.safetensors")
+    with pytest.raises(RunError, match=r"is NaN or infinite"):
         load_snapshot(saved)
 
 

@@ -91,7 +91,8 @@ def test_frozen_convolutions_stay_and_the_others_learn_also_after_a_stop(
     train(half, run, new_data(), Callbacks(message=messages.append))
     assert "starting from" in messages[0]
     train(config, run, new_data(), Callbacks(message=messages.append))
-    assert "continuing" in messages[1]
+    assert "training hybridq at 32 px on" in messages[1]
+    assert "continuing" in messages[2]
     assert weights(run)["snapshot-00.032"] == weights(whole)["snapshot-00.032"]
     before = load_state(source)["trainer"]["critic"]
     after = load_state(run)["trainer"]["critic"]

@@ -1,15 +1,18 @@
 """The run folder refuses what it must not touch, and leaves it as it was."""
 
 import resource
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from hqgan.config import to_yaml
 from hqgan.errors import HqganError, RunError, UsageError
+from hqgan.quantum import layer
 from hqgan.training import Callbacks, RunFolder, train
 from hqgan.training.runs import acquire
 from small_images import write_picture
@@ -81,7 +84,46 @@ def test_a_damaged_state_is_named_with_the_remedy(tmp_path: Path) -> None:
     train(tiny_config(KIMG), tmp_path, tiny_dataset())
     state = tmp_path / "state.pt"
     state.write_bytes(state.read_bytes()[:1000])
-    refused(tmp_path, RunError, r"state\.pt is damaged .* delete it", kimg=2 * KIMG)
+    refused(tmp_path, RunError, r"state\.pt is damaged.*; delete it", kimg=2 * KIMG)
+
+
+@pytest.mark.parametrize("content", [[1, 2], {"images_seen": 16}, {"trainer": {"critic": 1}}])
+def test_a_state_of_something_else_is_called_damaged(
+    finished: Path, tmp_path: Path, content: object
+) -> None:
+    run = Path(shutil.copytree(finished, tmp_path / "run"))
+    torch.save(content, run / "state.pt")
+    refused(run, RunError, r"state\.pt is damaged, or was not saved by this run", kimg=2 * KIMG)
+
+
+def test_a_state_whose_tensors_do_not_fit_is_called_damaged(finished: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(finished, tmp_path / "run"))
+    state = torch.load(run / "state.pt", weights_only=True)
+    state["trainer"]["critic"] = {k: v[:1] for k, v in state["trainer"]["critic"].items()}
+    torch.save(state, run / "state.pt")
+    refused(run, RunError, r"state\.pt is damaged", kimg=2 * KIMG)
+
+
+def test_lines_of_metrics_that_are_none_are_dropped(finished: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(finished, tmp_path / "run"))
+    (run / "metrics.jsonl").write_bytes(b'{"images_seen": 8}\n{"a": 1}\n[3]\n\xff\n')
+    train(tiny_config(KIMG), run, tiny_dataset())
+    assert (run / "metrics.jsonl").read_text() == '{"images_seen": 8}\n'
+
+
+def test_another_configuration_is_refused_before_the_data_are_opened(finished: Path) -> None:
+    absent = tiny_config(KIMG, "seed=1", data="nowhere")
+    with pytest.raises(UsageError, match="seed: 0 -> 1"):
+        train(absent, finished)
+
+
+def test_circuits_that_fit_no_memory_are_refused_with_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(layer, "_memory", lambda device: 2**20)
+    monkeypatch.setattr(layer, "WORTH_CHECKING", 0)
+    with pytest.raises(UsageError, match=r"cannot be simulated: .* use fewer qubits"):
+        train(tiny_config(KIMG, "generator.qubits=8"), tmp_path / "run", tiny_dataset())
 
 
 def test_a_damaged_configuration_is_named(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hqgan.errors import RunError, UsageError
 from hqgan.models import About
 from hqgan.training import train
 from hqgan.workflows import sample
-from hqgan.workflows.sample import class_mix, folder_name
+from hqgan.workflows.sample import class_mix
 from small_images import write_picture
 from small_runs import CLASSES, SIZE, tiny_config, tiny_dataset
 
@@ -125,10 +125,12 @@ def test_a_run_without_a_snapshot_is_refused(tmp_path: Path) -> None:
         sample(tmp_path, tmp_path / "out", per_class=1)
 
 
-def test_class_names_cannot_lead_out_of_the_folder() -> None:
-    assert folder_name("../../etc") == "_.._etc"
-    assert folder_name("a/b\\c") == "a_b_c"
-    assert folder_name("..") == "unnamed"
+def test_more_images_than_the_disk_holds_are_refused_before_the_first(
+    run: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=r"3,000,000,000 images .* GB left; ask for fewer"):
+        sample(run, tmp_path / "out", per_class=10**9)
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_mix_sums_to_n() -> None:

@@ -25,8 +25,8 @@ class Skipped:
 class Record:
     """One labelled image that has not been opened yet.
 
-    `file` is an image file, or the npz archive of which `row` is the row within its split, or
-    `None` for an embedded lesion, which is drawn from `row`.
+    `file` is an image file, or the npz archive that holds the image in row `row` of the split
+    that `id` begins with, or `None` for an embedded lesion, which is drawn from `row`.
     `group` is the lesion, or `id` where no lesion is known.
     """
 
@@ -100,7 +100,7 @@ class Dataset:
     def checksum(self) -> str:
         """Hexadecimal sha256 over split, classes, ids, labels and pixels."""
         digest = hashlib.sha256(repr((self.split, self.classes, self.images.shape)).encode())
-        digest.update("\0".join(self.ids.tolist()).encode())
+        digest.update("\0".join(self.ids.tolist()).encode("utf-8", "surrogateescape"))
         digest.update(self.labels.astype("<i8").tobytes())
         digest.update(np.ascontiguousarray(self.images).data)
         return digest.hexdigest()

@@ -1,5 +1,7 @@
 """From a record to a square RGB image of the model's size: the one place that opens image files."""
 
+import zipfile
+import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -8,6 +10,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from hqgan.data import lesions
 from hqgan.data.dataset import Record, Source
+from hqgan.errors import DataError
 
 # Part of every cache key: raise it whenever a change here or in lesions.py alters a pixel.
 PIPELINE_VERSION = 1
@@ -60,7 +63,8 @@ def reader(source: Source, records: Iterable[Record]) -> Callable[[Record, int],
     """Return a thread-safe function (record, size) -> upright RGB image at its own resolution.
 
     It serves the given records only. `size` matters to embedded lesions alone, which have no
-    resolution of their own. The function raises `Unreadable` for a damaged or unusable file.
+    resolution of their own. The function raises `Unreadable` for a damaged or unusable file; a
+    damaged npz archive is a `DataError` at once.
     """
     if source.kind == "embedded":
         return lambda record, size: Image.fromarray(
@@ -69,15 +73,28 @@ def reader(source: Source, records: Iterable[Record]) -> Callable[[Record, int],
             )
         )
     if source.kind == "medmnist":
-        with np.load(Path(source.path), allow_pickle=False) as archive:
-            splits = {record.split for record in records}
-            stacks = {split: archive[f"{split}_images"] for split in splits}
-        return lambda record, size: to_rgb(Image.fromarray(stacks[record.split][record.row]))
+        stacks = _read_stacks(Path(source.path), {_array_of(record) for record in records})
+        return lambda record, size: to_rgb(Image.fromarray(stacks[_array_of(record)][record.row]))
     return lambda record, size: _open(record)
+
+
+def _array_of(record: Record) -> str:
+    """The array of an npz archive with this image: one set aside as val still lies in train's."""
+    return f"{record.id.partition('/')[0]}_images"
+
+
+def _read_stacks(path: Path, names: set[str]) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in names}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as problem:
+        raise DataError(f"{path} is damaged: {problem}. Download it again.") from problem
 
 
 def _open(record: Record) -> Image.Image:
     assert record.file is not None  # every kind but `embedded` names a file
+    if record.file.exists() and not record.file.is_file():  # a pipe would be waited for
+        raise Unreadable("not a file")
     try:
         with Image.open(record.file) as image:
             return to_rgb(image)

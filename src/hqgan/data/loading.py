@@ -63,8 +63,7 @@ def load_dataset(
             f"{source.path} has no {split} image (splits: {source.split_origin}). "
             f"Choose another split or add images to this one."
         )
-    folder = Path(cache_dir or os.environ.get("HQGAN_CACHE") or "~/.cache/hqgan").expanduser()
-    entry = folder / _fingerprint(source, records, split, size)
+    entry = cache_folder(cache_dir) / _fingerprint(source, records, split, size)
     cached = _read_cache(entry, len(records), size)
     if cached is None or _any_mended(source, records, cached[1]["failed"], size):
         images, notes = _decode(source, records, size, progress)
@@ -73,6 +72,21 @@ def load_dataset(
     else:
         images, notes = cached
     return _assemble(source, records, split, images, notes)
+
+
+def cache_folder(cache_dir: str | Path | None = None) -> Path:
+    """What can be made again is kept in `cache_dir`, else $HQGAN_CACHE, else ~/.cache/hqgan.
+
+    Raises `UsageError` where ~ is nobody's home, as in a container that runs as an unknown user.
+    """
+    folder = Path(cache_dir or os.environ.get("HQGAN_CACHE") or "~/.cache/hqgan")
+    try:
+        return folder.expanduser()
+    except RuntimeError as problem:
+        raise UsageError(
+            f"The cache would be {folder}, but there is no such home. Name a folder: "
+            "export HQGAN_CACHE=FOLDER."
+        ) from problem
 
 
 def parallel_map(

@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from hqgan.data.dataset import SPLITS
@@ -57,11 +58,10 @@ def prepare(
             images[split] = len(dataset)
             skipped |= {item.id: item.reason for item in dataset.skipped}
             for number, (pixels, y) in enumerate(zip(dataset.images, dataset.labels, strict=True)):
-                name = dataset.classes[y]
-                file = Path(split) / name.replace("/", "_").replace("\\", "_") / f"{number:06d}.png"
+                file = Path(split) / class_folders(dataset.classes)[y] / f"{number:06d}.png"
                 save_png(pixels, out / file)
-                lesion = dataset.groups[number]
-                rows.append((file.as_posix(), name, split, dataset.ids[number], lesion))
+                ids = (dataset.ids[number], dataset.groups[number])
+                rows.append((file.as_posix(), dataset.classes[y], split, *ids))
         _write(out / "manifest.csv", ("file", "class", "split", "id", "lesion"), rows)
         _write(out / "skipped.csv", ("id", "reason"), list(skipped.items()))
     except OSError as error:
@@ -69,6 +69,20 @@ def prepare(
     return Prepared(str(out), images, len(skipped))
 
 
+@cache
+def class_folders(classes: tuple[str, ...]) -> tuple[str, ...]:
+    """A folder name for each class: all different, and none that leads elsewhere or is hidden."""
+    names: list[str] = []
+    for name in classes:
+        plain = "".join(c if c.isprintable() and c not in "/\\" else "_" for c in name)
+        plain = plain.strip(". ") or "unnamed"
+        while plain.casefold() in map(str.casefold, names):  # some disks do not tell a from A
+            plain += "_"
+        names.append(plain)
+    return tuple(names)
+
+
 def _write(file: Path, header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    with file.open("w", newline="", encoding="utf-8") as handle:
+    # File names that are no text keep their bytes.
+    with file.open("w", newline="", encoding="utf-8", errors="surrogateescape") as handle:
         csv.writer(handle).writerows([header, *rows])

@@ -4,6 +4,7 @@ Understood are a folder per class, label tables (HAM10000, ISIC one-hot, Fitzpat
 npz archives, and the word "embedded" for the synthetic lesions. Nothing is decoded here.
 """
 
+import contextlib
 import os
 import zipfile
 import zlib
@@ -49,8 +50,10 @@ def open_source(path: str | Path | None, *, label: str | None = None) -> Source:
     """
     if path is None or str(path) == EMBEDDED:
         return _embedded(label)
-    path = Path(path).expanduser()
-    if not path.exists():
+    with contextlib.suppress(RuntimeError):  # ~somebody who has no home here: no such path
+        path = Path(path).expanduser()
+    path = Path(path)
+    if not path.is_file() and not path.is_dir():
         raise DataError(
             f"There is no {path}. Expected a folder with one sub-folder per class, a label csv or "
             f"its folder, a MedMNIST .npz, or the word {EMBEDDED!r}."
@@ -311,6 +314,13 @@ def _finish(
             for record in records
         ]
         origin += "; there was no val, so an eighth of train was set aside as val"
+    spans = len({(record.group, record.split) for record in records})
+    torn = spans - len({record.group for record in records})
+    if torn:
+        warnings.append(
+            f"Lesions that stand in more than one split: {torn}. Scores on val and test will be "
+            "too good; mend the splits (`hqgan data inspect` names the lesions)."
+        )
     ordered = tuple(sorted(records, key=lambda record: (record.split, record.id)))
     return Source(path, kind, classes, ordered, tuple(skipped), origin, tuple(warnings))
 

@@ -24,13 +24,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hqgan.data import cache_folder
 from hqgan.errors import HqganError, UsageError
 from hqgan.evaluation import tiny
 from hqgan.evaluation.inception import INPUT_SIZE, LAYER_DIMS, Inception, deepest_layer
 from hqgan.evaluation.weights import (
     INCEPTION_URL,
     Progress,
-    cache_folder,
     download_inception,
     read_weights,
 )
@@ -98,6 +98,22 @@ class Extractor:
         for name, features in computed.items():
             self._write(name, digest, features)
         return computed[self.name]
+
+    def narrower(self) -> "Extractor | None":
+        """The 768 features on the way to the 2048 of the whole Inception; None for other networks.
+
+        After a pass of the wide one they come from the cache.
+        """
+        if self.name != "inception2048":
+            return None
+        return Extractor(
+            "inception768",
+            self.sha256,
+            self._network,
+            cache_dir=self._cache_dir,
+            device=self._device,
+            dtype=self._dtype,
+        )
 
     @torch.inference_mode()
     def _compute(self, images: Images, progress: Progress | None) -> dict[str, Features]:

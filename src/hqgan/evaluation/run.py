@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 
 from hqgan.config import read_config
-from hqgan.data import Dataset, load_dataset, to_uint8
+from hqgan.data import EMBEDDED, Dataset, load_dataset, to_uint8
 from hqgan.errors import DataError, RunError, UsageError
 from hqgan.evaluation.features import Extractor
 from hqgan.evaluation.recipes import evaluate_images, reference_class_mix
 from hqgan.models import About, Generator, find_snapshot, generate, load_snapshot, snapshots
 
 CURVE_FAKES = 500  # images for each point of a curve; the full number is for the end
+MOST_FAKES = 50_000  # the kernel distance compares all pairs: 20 GB for this many
 RECORDS = "evaluation.jsonl"
 
 Stage = Callable[[str, int, int], None]
@@ -79,7 +80,7 @@ def evaluate_run(
         label: the column used as class, for data with several.
 
     Raises:
-        UsageError: test without final, or an impossible number of fakes.
+        UsageError: test without final or final without test, or an impossible number of fakes.
         RunError, DataError: no snapshot, or data of other classes.
     """
     if split not in ("val", "test"):
@@ -91,8 +92,12 @@ def evaluate_run(
             "the test split is opened once, at the end: repeat with --final, which is recorded, "
             "or use --split val"
         )
-    if n is not None and n < 2:
-        raise UsageError(f"n is {n}, but a distance needs at least 2 generated images")
+    if split != "test" and final:
+        raise UsageError("--final opens the test split, and nothing else: add --split test")
+    if n is not None and not 2 <= n <= MOST_FAKES:
+        raise UsageError(
+            f"n is {n}, but a distance is taken of 2 to {MOST_FAKES:,} generated images"
+        )
     chosen = snapshots(path) if curve else [find_snapshot(path)]
     if not chosen:
         raise RunError(f"{path} holds no snapshots to draw a curve through; name a run folder")
@@ -110,10 +115,15 @@ def evaluate_run(
                 )
         count = n or (min(CURVE_FAKES, len(reference)) if curve else len(reference))
         images, labels = class_mixed_fakes(generator, reference, count, seed)
-        results = evaluate_images(
-            images, labels, reference, train, extractor, seed, progress=progress
-        )
-        records = [r.as_json() for r in results]
+        # The whole Inception also gives the numbers of its first part, which others may have alone.
+        records = [
+            result.as_json()
+            for network in (extractor, extractor.narrower())
+            if network is not None
+            for result in evaluate_images(
+                images, labels, reference, train, network, seed, progress=progress
+            )
+        ]
         measurements.append(Measurement(snapshot, about.images_seen, records))
         append(snapshot.parent / RECORDS, about, snapshot, records, final)
     return measurements
@@ -134,20 +144,37 @@ def class_mixed_fakes(
 def append(
     file: Path, about: About, snapshot: Path, records: list[dict[str, Any]], final: bool
 ) -> None:
-    """Add the measurements to the run's record, if it can be written."""
+    """Add the measurements to the run's record.
+
+    One that cannot be written costs nothing, except on test: RunError, for its opening is recorded.
+    """
     origin = {"snapshot": snapshot.name, "images_seen": about.images_seen, "final": final}
     try:
         with file.open("a", encoding="utf-8") as handle:
             handle.writelines(json.dumps({**origin, **record}) + "\n" for record in records)
-    except OSError:
-        return
+    except OSError as error:
+        if final:
+            raise RunError(
+                f"the test split is opened on record only, and {file} cannot be written: "
+                f"{error.strerror}"
+            ) from error
 
 
 def data_of(path: Path) -> tuple[str, str | None]:
-    """Where the data of a run (or of a snapshot in it) are, and the column used as class."""
+    """Where the data of a run (or of a snapshot in it) are, and the column used as class.
+
+    Raises:
+        UsageError: a snapshot by itself does not say.
+        DataError: they were moved.
+    """
     find_snapshot(path)
     for folder in (path, path.parent):
         if (folder / "config.yaml").is_file():
             data = read_config(folder / "config.yaml").data
+            if data.path != EMBEDDED and not Path(data.path).exists():
+                raise DataError(
+                    f"the data of {path} are not at {data.path} any more; say with --data where "
+                    "they are"
+                )
             return data.path, data.label
     raise UsageError(f"{path} is no run folder, so say with --data what to compare it with")

@@ -2,7 +2,6 @@
 
 import hashlib
 import http.client
-import os
 import pickle
 import tempfile
 import urllib.error
@@ -30,11 +29,6 @@ _TIMEOUT = 30.0  # seconds without a byte
 _BY_HAND = "Download the file by hand and name it with --inception-weights or HQGAN_INCEPTION."
 
 
-def cache_folder(cache_dir: str | Path | None = None) -> Path:
-    """What can be made again is kept in `cache_dir`, else $HQGAN_CACHE, else ~/.cache/hqgan."""
-    return Path(cache_dir or os.environ.get("HQGAN_CACHE") or "~/.cache/hqgan").expanduser()
-
-
 def read_weights(path: str | Path) -> tuple[dict[str, Tensor], str]:
     """The tensors in a safetensors file or a pickled state dict (.pth), and the file's sha256.
 
@@ -54,7 +48,7 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], str]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
         raise HqganError(
-            f"{path} cannot be read as a state dict ({str(error).splitlines()[0]}). "
+            f"{path} cannot be read as a state dict. "
             f"Expected {Path(INCEPTION_URL).name} or a safetensors file with the same names; "
             "TorchScript is not read."
         ) from error

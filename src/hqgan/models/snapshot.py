@@ -47,7 +47,8 @@ def save_snapshot(generator: Generator, folder: Path, about: About) -> None:
     temporary.mkdir(parents=True, exist_ok=True)
     generator.save_pretrained(temporary)
     (temporary / ABOUT).write_text(json.dumps(asdict(about), indent=2) + "\n", encoding="utf-8")
-    (temporary / "README.md").write_text(model_card(about), encoding="utf-8")
+    card = model_card(about).encode("utf-8", "replace")  # a class's folder may be named in bytes
+    (temporary / "README.md").write_bytes(card)
     temporary.rename(folder)
 
 
@@ -62,14 +63,33 @@ def load_snapshot(path: Path) -> tuple[Generator, About]:
         fields = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         lists = {name: tuple(fields[name]) for name in ("classes", "class_counts")}
         about = About(**(fields | lists))
+        check(about)
         arguments = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         generator = GENERATORS[about.generator](**arguments)
         load_model(generator, folder / "model.safetensors")
+        if generator.classes != len(about.classes):
+            raise ValueError(f"{ABOUT} names {len(about.classes)} classes of {generator.classes}")
+        broken = [name for name, w in generator.state_dict().items() if not w.isfinite().all()]
+        if broken:
+            raise ValueError(f"{broken[0]} is NaN or infinite")
     except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
         raise RunError(
             f"the snapshot {folder} cannot be loaded ({error}); take another one or train again"
         ) from error
     return generator.eval(), about
+
+
+def check(about: About) -> None:
+    """Raise ValueError where the values of an edited or damaged file are of another kind."""
+    counts = about.class_counts
+    if not all(isinstance(name, str) for name in about.classes):
+        raise ValueError(f"classes are {about.classes}, expected their names")
+    if not all(isinstance(count, int) and count > 0 for count in counts):
+        raise ValueError(f"class_counts are {counts}, expected numbers of images")
+    if len(counts) != len(about.classes):
+        raise ValueError(f"{len(counts)} class_counts for {len(about.classes)} classes")
+    if not isinstance(about.images_seen, int):
+        raise ValueError(f"images_seen is {about.images_seen!r}, expected a number")
 
 
 def find_snapshot(path: Path) -> Path:
@@ -78,7 +98,8 @@ def find_snapshot(path: Path) -> Path:
         return path
     found = snapshots(path)
     if not found:
-        seen = "holds no snapshot" if path.is_dir() else "does not exist"
+        seen = "is no folder" if path.exists() else "does not exist"
+        seen = "holds no snapshot" if path.is_dir() else seen
         raise RunError(f"{path} {seen}; expected a run folder or a snapshot made by `hqgan train`")
     return found[-1]
 

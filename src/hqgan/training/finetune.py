@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from hqgan.config import Init
 from hqgan.errors import RunError, UsageError
 from hqgan.models import load_snapshot
-from hqgan.training.runs import load_state
+from hqgan.training.runs import STATE, explained, load_state
 from hqgan.training.trainer import Trainer, build_models
 
 
@@ -39,7 +39,9 @@ def start_from(run: Path, trainer: Trainer, init: Init) -> str:
     state = load_state(run)
     critic = "a new critic"
     if state is not None:
-        load(trainer.critic, state["trainer"]["critic"], wider_critic, origin, run)
+        with explained(run / STATE):
+            weights = state["trainer"]["critic"]
+        load(trainer.critic, weights, wider_critic, origin, run)
         critic = "its critic"
     known = sum(o is not None for o in origin)
     return (

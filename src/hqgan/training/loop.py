@@ -22,7 +22,7 @@ from hqgan.models import About, generate, parameter_count
 from hqgan.training.fabric import make_fabric
 from hqgan.training.finetune import start_from
 from hqgan.training.guard import Guard
-from hqgan.training.runs import RunFolder
+from hqgan.training.runs import STATE, RunFolder, explained, require_continuable
 from hqgan.training.signals import stop_signals
 from hqgan.training.trainer import Trainer
 
@@ -82,6 +82,7 @@ def train(
             f"batch is {config.batch}, of which {fabric.world_size} processes cannot have equal "
             "shares of at least 2 images; choose a multiple"
         )
+    require_continuable(out, config)  # before the data are decoded, which may take minutes
     if dataset is None:
         dataset = load_dataset(
             config.data.path, "train", config.size, label=config.data.label, progress=tell.decoding
@@ -103,6 +104,11 @@ def train(
         raise RunError(
             f"cannot write to the run folder {out}: {error}; mend that, and the same command "
             "continues from the last saved state"
+        ) from error
+    except torch.OutOfMemoryError as error:
+        raise RunError(
+            f"the memory of {fabric.device} does not hold this training: lower --batch or --size, "
+            "with another --out"
         ) from error
     finally:
         if run:
@@ -141,7 +147,8 @@ class Training:
         self.seen, self.goal = 0, round(1000 * config.kimg)
         state = fabric.broadcast(run.load_state() if run else None)
         if state is not None:
-            self.load_state_dict(state)
+            with explained(out / STATE):
+                self.load_state_dict(state)
             tell.message(f"continuing {out} at {self.seen:,} images")
         elif config.init is not None:
             tell.message(start_from(Path(config.init.run), self.trainer, config.init))
@@ -155,18 +162,25 @@ class Training:
 
     def finish(self) -> Result:
         """Step until the goal, then write the last snapshot and the state."""
+        config = self.config
+        if self.seen < self.goal:
+            self.tell.message(
+                f"training {config.generator.name} at {config.size} px on {len(self.dataset):,} "
+                f"images of {len(self.dataset.classes)} classes ({config.device}, "
+                f"{config.precision}); the first numbers come after {LOG_EVERY:,} images"
+            )
         started, before = time.perf_counter(), self.seen
         with stop_signals() as stopped:
             while self.seen < self.goal:
                 self.recent.add(self.trainer.step(self.seen))
-                previous, self.seen = self.seen, self.seen + self.config.batch
+                previous, self.seen = self.seen, self.seen + config.batch
                 if crossed(previous, self.seen, LOG_EVERY):
                     self.log(time.perf_counter() - started, self.seen - before)
                 for mark in marks(previous, self.seen):
                     if 1000 * mark < self.goal:
                         self.show(mark)
                 stop = self.anywhere(stopped())
-                if stop or crossed(previous, self.seen, 1000 * self.config.save_every_kimg):
+                if stop or crossed(previous, self.seen, 1000 * config.save_every_kimg):
                     self.save()
                 if stop:
                     raise Interrupted(
@@ -174,7 +188,7 @@ class Training:
                         "the same command continues"
                     )
         rate = (self.seen - before) / max(time.perf_counter() - started, 1e-9)
-        snapshot = self.show(self.config.kimg)
+        snapshot = self.show(config.kimg)
         self.save()
         return Result(
             images_seen=self.seen,

@@ -16,7 +16,8 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TextIO
@@ -51,24 +52,7 @@ class RunFolder:
             UsageError: a key differs from the run's.
             RunError: the folder holds something else, cannot be written, or is in use.
         """
-        if path.exists() and not path.is_dir():
-            raise RunError(f"{path} is a file; --out must name a folder for the run")
-        known = path / CONFIG
-        contents = sorted(f.name for f in path.iterdir()) if path.is_dir() else []
-        strangers = [name for name in contents if name != LOCK and not name.endswith(".part")]
-        if strangers and not known.is_file():
-            raise RunError(
-                f"{path} is not empty and not a run of hqgan (it holds {strangers[0]!r}); "
-                "choose another --out"
-            )
-        if known.is_file():
-            changed = differences(read_config(known), config)
-            if changed:
-                raise UsageError(
-                    f"{path} was trained with another configuration ({'; '.join(changed)}). Only "
-                    "--kimg may grow when a run is continued: keep the old values, or choose "
-                    "another --out."
-                )
+        require_continuable(path, config)
         try:
             path.mkdir(parents=True, exist_ok=True)
             lock = acquire(path / LOCK)
@@ -135,13 +119,35 @@ class RunFolder:
             file.write(json.dumps(record) + "\n")
 
 
+def require_continuable(path: Path, config: Config) -> None:
+    """Raise as `RunFolder.open` does unless `path` is free or holds a run of this configuration."""
+    if path.exists() and not path.is_dir():
+        raise RunError(f"{path} is a file; --out must name a folder for the run")
+    known = path / CONFIG
+    contents = sorted(f.name for f in path.iterdir()) if path.is_dir() else []
+    strangers = [name for name in contents if name != LOCK and not name.endswith(".part")]
+    if strangers and not known.is_file():
+        raise RunError(
+            f"{path} is not empty and not a run of hqgan (it holds {strangers[0]!r}); "
+            "choose another --out"
+        )
+    changed = differences(read_config(known), config) if known.is_file() else []
+    if changed:
+        raise UsageError(
+            f"{path} was trained with another configuration ({'; '.join(changed)}). Only --kimg "
+            "may grow when a run is continued: keep the old values, or choose another --out."
+        )
+
+
 def read_records(file: Path) -> Iterable[dict[str, Any]]:
-    """The whole lines of a metrics.jsonl."""
-    for line in file.read_text(encoding="utf-8").splitlines():
+    """The lines of a metrics.jsonl up to the first that is none."""
+    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            yield json.loads(line)
-        except json.JSONDecodeError:
+            record = json.loads(line)
+            int(record["images_seen"])
+        except (ValueError, TypeError, KeyError):
             return
+        yield record
 
 
 def load_state(run: Path) -> dict[str, Any] | None:
@@ -152,9 +158,24 @@ def load_state(run: Path) -> dict[str, Any] | None:
     try:
         return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever the damaged bytes lead it to
-        raise RunError(
-            f"{file} is damaged ({error}); delete it to start the run again from its beginning"
-        ) from error
+        raise damaged(file) from error
+
+
+@contextmanager
+def explained(file: Path) -> Iterator[None]:
+    """A saved state that is read in this block and does not fit is called damaged."""
+    try:
+        yield
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise damaged(file) from error
+
+
+def damaged(file: Path) -> RunError:
+    """The error for a saved state that cannot be used; torch's own words help nobody here."""
+    return RunError(
+        f"{file} is damaged, or was not saved by this run; delete it to start the run again from "
+        "its beginning"
+    )
 
 
 def write_atomically(file: Path, content: bytes | memoryview) -> None:

@@ -75,12 +75,13 @@ class Trainer:
 
         Raises:
             TrainingStopped: a loss or a weight is not a number any more.
+            UsageError: the circuits need more memory than the machine has.
         """
         try:
             logs = self.advance(images_seen)
-        except ValueError:  # a circuit refuses angles that are not finite
+        except ValueError as error:  # a circuit refuses angles that are not finite, and its size
             self.require_finite(images_seen)
-            raise
+            raise UsageError(f"the circuits cannot be simulated: {error}") from error
         for key, value in logs.items():
             if not math.isfinite(value):
                 raise diverged(f"{key} is {value}", images_seen)

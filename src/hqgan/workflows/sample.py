@@ -1,12 +1,13 @@
 """Write synthetic images to disk: what `hqgan sample` does."""
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from hqgan.data import open_source, save_grid, save_png, to_uint8
+from hqgan.data import class_folders, open_source, save_grid, save_png, to_uint8
 from hqgan.errors import RunError, UsageError
 from hqgan.evaluation import reference_class_mix
 from hqgan.models import About, generate, load_snapshot
@@ -48,7 +49,7 @@ def sample(
         seed: of the latents.
 
     Raises:
-        UsageError: neither or both numbers given, or not positive.
+        UsageError: neither or both numbers given, not positive, or more than the disk can hold.
         RunError: no snapshot, or `out` holds something.
     """
     if (per_class is None) == (n is None):
@@ -65,7 +66,9 @@ def sample(
         raise RunError(f"{out} is not empty; nothing is overwritten, so choose another --out")
     generator, about = load_snapshot(run)
     counts = [per_class] * len(about.classes) if per_class else class_mix(about, n or 0, like)
+    require_space(out, sum(counts), generator.size)
     labels = [y for y, count in enumerate(counts) for _ in range(count)]
+    folders = class_folders(about.classes)
     rows: dict[int, list[np.ndarray]] = {}
     done = 0
     written = [0] * len(about.classes)
@@ -73,7 +76,7 @@ def sample(
         for batch in generate(generator, labels, seed):
             for image in to_uint8(batch):
                 y = labels[done]
-                save_png(image, out / folder_name(about.classes[y]) / f"{written[y]:05d}.png")
+                save_png(image, out / folders[y] / f"{written[y]:05d}.png")
                 if written[y] < GRID_COLUMNS:
                     rows.setdefault(y, []).append(image)
                 written[y] += 1
@@ -109,6 +112,12 @@ def rectangle(rows: Sequence[list[np.ndarray]]) -> list[np.ndarray]:
     return [image for row in rows for image in row + [blank] * (GRID_COLUMNS - len(row))]
 
 
-def folder_name(class_name: str) -> str:
-    """A class as the name of a folder: separators would lead elsewhere."""
-    return class_name.replace("/", "_").replace("\\", "_").strip(". ") or "unnamed"
+def require_space(out: Path, images: int, size: int) -> None:
+    """Refuse more images than the disk can hold, each half of its 3 size² bytes as a PNG."""
+    existing = next(folder for folder in (out, *out.absolute().parents) if folder.is_dir())
+    needed, free = images * 3 * size**2 // 2, shutil.disk_usage(existing).free
+    if needed > free:
+        raise UsageError(
+            f"{images:,} images of {size} pixels need about {needed / 1e9:,.1f} GB, but {existing} "
+            f"has {free / 1e9:,.1f} GB left; ask for fewer, or choose another --out"
+        )
