@@ -10,6 +10,9 @@ from hqgan.cli import app
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+SHELL = "\n".join(
+    re.findall(r"```sh\n(.*?)```", README, re.DOTALL) + re.findall(r"`(hqgan .*?)`", README)
+)
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
@@ -24,7 +27,7 @@ def test_there_are_examples() -> None:
 
 def test_every_command_exists() -> None:
     group = typer.main.get_command(app)
-    for verb, noun in re.findall(r"\bhqgan ([a-z]+)(?: ([a-z]+))?", README):
+    for verb, noun in re.findall(r"\bhqgan ([a-z]+)(?: ([a-z]+))?", SHELL):
         command = group.commands[verb]  # type: ignore[attr-defined]
         if hasattr(command, "commands"):
             assert noun in command.commands
@@ -32,7 +35,7 @@ def test_every_command_exists() -> None:
 
 def test_every_option_shown_exists() -> None:
     group = typer.main.get_command(app)
-    for verb, rest in re.findall(r"^hqgan ([a-z]+)([^#\n]*)", README, re.MULTILINE):
+    for verb, rest in re.findall(r"^hqgan ([a-z]+)([^#\n]*)", SHELL, re.MULTILINE):
         command = group.commands[verb]  # type: ignore[attr-defined]
         known = {name for parameter in command.params for name in parameter.opts}
         assert set(re.findall(r"--[a-z-]+", rest)) <= known
