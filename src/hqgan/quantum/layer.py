@@ -200,7 +200,7 @@ class QuantumLayer(nn.Module):
         if torch.compiler.is_compiling():
             return
         # The sum is one cheap pass; on a GPU, reading it would make the host wait for the device.
-        if inputs.device.type == "cpu" and not inputs.sum().isfinite():
+        if inputs.device.type == "cpu" and not math.isfinite(inputs.detach().sum().item()):
             wrong = int((~inputs.isfinite()).sum())
             if wrong:
                 raise ValueError(f"{wrong} of {inputs.numel()} angles are NaN or infinite")

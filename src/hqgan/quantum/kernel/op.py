@@ -26,7 +26,7 @@ from hqgan.quantum.kernel.plan import LANES, Plan, plan
 from hqgan.quantum.statevector import simulate
 
 ONE_THREAD = 1e6
-"""Nanoseconds of work for each thread: with less, starting it costs more than it saves."""
+"""Nanoseconds of work for one more thread: with less, waking it costs more than it saves."""
 FORWARD_NS, BACKWARD_NS = 2.5, 6.0
 """Measured time of one amplitude part, qubit, layer and tile on one AVX-512 core."""
 KEPT_SCRATCH = 2**24
@@ -67,7 +67,9 @@ class FusedCircuit:
     def __call__(self, inputs: Tensor, weights: Tensor) -> Tensor:
         """Inputs (C or 1, B, I) and weights (C, P) in radians to (C, B, outputs)."""
         keep = torch.is_grad_enabled() and (inputs.requires_grad or weights.requires_grad)
-        values, _ = circuit_operator(inputs, weights, self.key, keep, self.twice)
+        eager = type(inputs) is Tensor and not torch.compiler.is_compiling()
+        run = _Eager.apply if eager else circuit_operator
+        values, _ = run(inputs, weights, self.key, keep, self.twice)
         if isinstance(self.readout, Probabilities) and self.readout.ancillas:
             return _conditional(values, self.readout)
         return values
@@ -84,19 +86,43 @@ def _conditional(values: Tensor, readout: Probabilities) -> Tensor:
     return kept / kept.sum(-1, keepdim=True).clamp_min(torch.finfo(kept.dtype).tiny)
 
 
-@torch.library.custom_op("hqgan::circuit", mutates_args=(), device_types="cpu")
-def circuit_operator(
+def _run(
     inputs: Tensor, weights: Tensor, key: int, keep: bool, twice: bool
 ) -> tuple[Tensor, Tensor]:
     """Outputs (C, B, outputs), and the final states for the backward pass if `keep`."""
     made = _plans[key]
-    run = _Call(made, inputs, weights)
-    outputs = torch.empty(run.circuits, run.samples, made.circuit.outputs)
-    states = torch.empty(run.circuits * run.tiles if keep else 0, made.state_size)
+    call = _Call(made, inputs, weights)
+    outputs = _floats(call.circuits, call.samples, made.circuit.outputs)
+    states = _floats(call.circuits * call.tiles if keep else 0, made.state_size)
     results = states.numpy(), outputs.numpy()
-    size = adjoint.forward_scratch(*run.sizes)
-    run.in_threads(adjoint.forward, size, FORWARD_NS, keep, *results)
+    size = adjoint.forward_scratch(*call.sizes)
+    call.in_threads(adjoint.forward, size, FORWARD_NS, keep, *results)
     return outputs, states
+
+
+def _run_backward(
+    gradient: Tensor, states: Tensor, inputs: Tensor, weights: Tensor, key: int
+) -> tuple[Tensor, Tensor]:
+    """Gradients by the inputs and by the weights, from what `_run` kept."""
+    call = _Call(_plans[key], inputs, weights)
+    by_input = np.empty((call.circuits, call.samples, inputs.shape[2]), np.float32)
+    by_weight = np.empty((call.circuits * call.tiles, call.weight_cosines.shape[1]), np.float32)
+    arrays = states.numpy(), _numpy(gradient), by_input, by_weight
+    size = adjoint.backward_scratch(*call.sizes)
+    call.in_threads(adjoint.backward, size, BACKWARD_NS, *arrays)
+    if inputs.shape[0] < call.circuits:
+        by_input = by_input.sum(0, keepdims=True)
+    by_tile = by_weight.reshape(call.circuits, call.tiles, by_weight.shape[1])
+    by_weight = by_tile[..., : weights.shape[1]].sum(1)
+    return torch.from_numpy(by_input), torch.from_numpy(by_weight)
+
+
+circuit_operator = torch.library.custom_op(
+    "hqgan::circuit", _run, mutates_args=(), device_types="cpu"
+)
+backward_operator = torch.library.custom_op(
+    "hqgan::circuit_backward", _run_backward, mutates_args=(), device_types="cpu"
+)
 
 
 @circuit_operator.register_fake
@@ -110,24 +136,6 @@ def _(inputs: Tensor, weights: Tensor, key: int, keep: bool, twice: bool) -> tup
     )
 
 
-@torch.library.custom_op("hqgan::circuit_backward", mutates_args=(), device_types="cpu")
-def backward_operator(
-    gradient: Tensor, states: Tensor, inputs: Tensor, weights: Tensor, key: int
-) -> tuple[Tensor, Tensor]:
-    """Gradients by the inputs and by the weights, from what `hqgan::circuit` kept."""
-    run = _Call(_plans[key], inputs, weights)
-    by_input = np.empty((run.circuits, run.samples, inputs.shape[2]), np.float32)
-    by_weight = np.empty((run.circuits * run.tiles, run.weight_cosines.shape[1]), np.float32)
-    arrays = states.numpy(), _numpy(gradient), by_input, by_weight
-    size = adjoint.backward_scratch(*run.sizes)
-    run.in_threads(adjoint.backward, size, BACKWARD_NS, *arrays)
-    if inputs.shape[0] < run.circuits:
-        by_input = by_input.sum(0, keepdims=True)
-    tiles = by_weight.reshape(run.circuits, run.tiles, by_weight.shape[1])
-    summed = tiles[..., : weights.shape[1]].sum(1, dtype=np.float64).astype(np.float32)
-    return torch.from_numpy(by_input), torch.from_numpy(summed)
-
-
 @backward_operator.register_fake
 def _(
     gradient: Tensor, states: Tensor, inputs: Tensor, weights: Tensor, key: int
@@ -138,33 +146,51 @@ def _(
 def _keep_for_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
     angles, weights, ctx.key, _, ctx.twice = inputs
     ctx.save_for_backward(angles, weights, output[1])
+    ctx.mark_non_differentiable(output[1])
     ctx.set_materialize_grads(False)
 
 
-def _backward(ctx: Any, gradient: Tensor | None, _: Tensor | None) -> tuple[Any, ...]:
+def _gradients(run_backward: Callable[..., Any], ctx: Any, gradient: Tensor | None) -> Any:
     angles, weights, states = ctx.saved_tensors
+    nothing = None, None, None
     if gradient is None:
-        return None, None, None, None, None
+        return None, None, *nothing
     if not torch.is_grad_enabled():
-        by_input, by_weight = backward_operator(gradient, states, angles, weights, ctx.key)
-        return by_input, by_weight, None, None, None
+        return *run_backward(gradient, states, angles, weights, ctx.key), *nothing
     if not ctx.twice:
         raise RuntimeError(
             "diff_method='fused' differentiates once, but a second derivative was asked for "
             "(create_graph=True): use diff_method='auto' or 'backprop'"
         )
-    made = _plans[ctx.key]
-    values = simulate(made.circuit, angles, weights)
+    values = simulate(_plans[ctx.key].circuit, angles, weights)
     pairs = zip((angles, weights), ctx.needs_input_grad, strict=False)
     wanted = [part for part, needed in pairs if needed]
     found = iter(
         torch.autograd.grad(values, wanted, gradient, create_graph=True, materialize_grads=True)
     )
     both = [next(found) if needed else None for needed in ctx.needs_input_grad[:2]]
-    return *both, None, None, None
+    return *both, *nothing
 
 
-circuit_operator.register_autograd(_backward, setup_context=_keep_for_backward)
+circuit_operator.register_autograd(
+    lambda ctx, gradient, _: _gradients(backward_operator, ctx, gradient),
+    setup_context=_keep_for_backward,
+)
+
+
+class _Eager(torch.autograd.Function):
+    """The operator without torch's dispatcher, which takes longer than a circuit of 4 qubits."""
+
+    @staticmethod
+    def forward(ctx: Any, *arguments: Any) -> tuple[Tensor, Tensor]:
+        # Not by `setup_context`: torch then inspects the signature at each call.
+        results = _run(*arguments)
+        _keep_for_backward(ctx, arguments, results)
+        return results
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor | None, _: Tensor | None) -> Any:
+        return _gradients(_run_backward, ctx, gradient)
 
 
 class _Call:
@@ -196,7 +222,8 @@ class _Call:
         tiles = self.circuits * self.tiles
         made = self.made
         work = tiles * 2**made.circuit.qubits * made.parts * made.circuit.qubits * made.layers
-        threads = max(1, int(min(torch.get_num_threads(), tiles, work * nanoseconds / ONE_THREAD)))
+        wanted = 1 + int(work * nanoseconds / ONE_THREAD)
+        threads = max(1, min(torch.get_num_threads(), tiles, wanted))
         edges = [tiles * i // threads for i in range(threads + 1)]
         given = (
             made.program,
@@ -219,6 +246,11 @@ class _Call:
         _compiled.add((run, made.parts))
 
 
+def _floats(*shape: int) -> Tensor:
+    """Uninitialised, aligned to 64 bytes; torch's default dtype and device are the user's."""
+    return torch.empty(shape, dtype=torch.float32, device="cpu")
+
+
 def _numpy(tensor: Tensor) -> NDArray[np.float32]:
     array: NDArray[np.float32] = tensor.detach().contiguous().numpy()
     return array
@@ -238,7 +270,7 @@ def _scratch(size: int) -> NDArray[np.float32]:
     """Uninitialised floats of this thread alone; torch aligns them to 64 bytes."""
     kept: NDArray[np.float32] | None = getattr(_own, "scratch", None)
     if kept is None or kept.size < size:
-        kept = torch.empty(size).numpy()
+        kept = _floats(size).numpy()
         if size <= KEPT_SCRATCH:
             _own.scratch = kept
     return kept
