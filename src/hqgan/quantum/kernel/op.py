@@ -7,7 +7,7 @@ is the same in every process.
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
@@ -90,31 +90,14 @@ def _run(
     inputs: Tensor, weights: Tensor, key: int, keep: bool, twice: bool
 ) -> tuple[Tensor, Tensor]:
     """Outputs (C, B, outputs), and the final states for the backward pass if `keep`."""
-    made = _plans[key]
-    call = _Call(made, inputs, weights)
-    outputs = _floats(call.circuits, call.samples, made.circuit.outputs)
-    states = _floats(call.circuits * call.tiles if keep else 0, made.state_size)
-    results = states.numpy(), outputs.numpy()
-    size = adjoint.forward_scratch(*call.sizes)
-    call.in_threads(adjoint.forward, size, FORWARD_NS, keep, *results)
-    return outputs, states
+    return _Call(_plans[key], inputs, weights).forward(keep)
 
 
 def _run_backward(
     gradient: Tensor, states: Tensor, inputs: Tensor, weights: Tensor, key: int
 ) -> tuple[Tensor, Tensor]:
     """Gradients by the inputs and by the weights, from what `_run` kept."""
-    call = _Call(_plans[key], inputs, weights)
-    by_input = np.empty((call.circuits, call.samples, inputs.shape[2]), np.float32)
-    by_weight = np.empty((call.circuits * call.tiles, call.weight_cosines.shape[1]), np.float32)
-    arrays = states.numpy(), _numpy(gradient), by_input, by_weight
-    size = adjoint.backward_scratch(*call.sizes)
-    call.in_threads(adjoint.backward, size, BACKWARD_NS, *arrays)
-    if inputs.shape[0] < call.circuits:
-        by_input = by_input.sum(0, keepdims=True)
-    by_tile = by_weight.reshape(call.circuits, call.tiles, by_weight.shape[1])
-    by_weight = by_tile[..., : weights.shape[1]].sum(1)
-    return torch.from_numpy(by_input), torch.from_numpy(by_weight)
+    return _Call(_plans[key], inputs, weights).backward(gradient, states)
 
 
 circuit_operator = torch.library.custom_op(
@@ -150,13 +133,25 @@ def _keep_for_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, 
     ctx.set_materialize_grads(False)
 
 
-def _gradients(run_backward: Callable[..., Any], ctx: Any, gradient: Tensor | None) -> Any:
+def _backward(ctx: Any, gradient: Tensor | None, _: Tensor | None) -> tuple[Any, ...]:
     angles, weights, states = ctx.saved_tensors
-    nothing = None, None, None
-    if gradient is None:
-        return None, None, *nothing
-    if not torch.is_grad_enabled():
-        return *run_backward(gradient, states, angles, weights, ctx.key), *nothing
+    by_both: Sequence[Tensor | None] = None, None
+    if gradient is not None and torch.is_grad_enabled():
+        by_both = _twice_differentiable(ctx, angles, weights, gradient)
+    elif gradient is not None:
+        call = getattr(ctx, "call", None)
+        by_both = (
+            call.backward(gradient, states)
+            if call
+            else backward_operator(gradient, states, angles, weights, ctx.key)
+        )
+    return *by_both, None, None, None
+
+
+def _twice_differentiable(
+    ctx: Any, angles: Tensor, weights: Tensor, gradient: Tensor
+) -> list[Tensor | None]:
+    """The gradients as functions of all that they depend on, from the plain path."""
     if not ctx.twice:
         raise RuntimeError(
             "diff_method='fused' differentiates once, but a second derivative was asked for "
@@ -168,14 +163,10 @@ def _gradients(run_backward: Callable[..., Any], ctx: Any, gradient: Tensor | No
     found = iter(
         torch.autograd.grad(values, wanted, gradient, create_graph=True, materialize_grads=True)
     )
-    both = [next(found) if needed else None for needed in ctx.needs_input_grad[:2]]
-    return *both, *nothing
+    return [next(found) if needed else None for needed in ctx.needs_input_grad[:2]]
 
 
-circuit_operator.register_autograd(
-    lambda ctx, gradient, _: _gradients(backward_operator, ctx, gradient),
-    setup_context=_keep_for_backward,
-)
+circuit_operator.register_autograd(_backward, setup_context=_keep_for_backward)
 
 
 class _Eager(torch.autograd.Function):
@@ -184,13 +175,13 @@ class _Eager(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *arguments: Any) -> tuple[Tensor, Tensor]:
         # Not by `setup_context`: torch then inspects the signature at each call.
-        results = _run(*arguments)
+        inputs, weights, key, keep, _ = arguments
+        ctx.call = _Call(_plans[key], inputs, weights)
+        results: tuple[Tensor, Tensor] = ctx.call.forward(keep)
         _keep_for_backward(ctx, arguments, results)
         return results
 
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor | None, _: Tensor | None) -> Any:
-        return _gradients(_run_backward, ctx, gradient)
+    backward = staticmethod(_backward)
 
 
 class _Call:
@@ -214,6 +205,29 @@ class _Call:
             made.circuit.inputs,
             made.circuit.outputs,
         )
+
+    def forward(self, keep: bool) -> tuple[Tensor, Tensor]:
+        """See `_run`."""
+        outputs = _floats(self.circuits, self.samples, self.made.circuit.outputs)
+        states = _floats(self.circuits * self.tiles if keep else 0, self.made.state_size)
+        size = adjoint.forward_scratch(*self.sizes)
+        arrays = states.numpy(), outputs.numpy()
+        self.in_threads(adjoint.forward, size, FORWARD_NS, keep, *arrays)
+        return outputs, states
+
+    def backward(self, gradient: Tensor, states: Tensor) -> tuple[Tensor, Tensor]:
+        """See `_run_backward`."""
+        by_input = np.empty((self.circuits, self.samples, self.cosines.shape[2]), np.float32)
+        slots = self.weight_cosines.shape[1]
+        by_weight = np.empty((self.circuits * self.tiles, slots), np.float32)
+        size = adjoint.backward_scratch(*self.sizes)
+        arrays = states.numpy(), _numpy(gradient), by_input, by_weight
+        self.in_threads(adjoint.backward, size, BACKWARD_NS, *arrays)
+        if self.cosines.shape[0] < self.circuits:
+            by_input = by_input.sum(0, keepdims=True)
+        by_tile = by_weight.reshape(self.circuits, self.tiles, slots)
+        by_weight = by_tile[..., : self.made.circuit.weights].sum(1)
+        return torch.from_numpy(by_input), torch.from_numpy(by_weight)
 
     def in_threads(
         self, run: Callable[..., None], scratch: int, nanoseconds: float, *arrays: Any
