@@ -8,8 +8,9 @@ weights on each qubit and a ring of CNOT; all <Z> are read. `reup` encodes again
 qubits and 6 layers, batch 64, probabilities of 5 qubits.
 
 All contenders of a point get the same angles, must agree with our plain path in float64, and run by
-turns in one process, so that a busy machine slows all of them. Compilation is not counted. Peers
-that are not installed are named and left out (`pip install 'hqgan[bench]'`).
+turns in one process, so that a busy machine slows all of them. A turn is a burst of runs of which
+the first is not counted, for it meets caches full of the other contenders' data. Compilation is not
+counted either. Peers that are not installed are named and left out (`pip install 'hqgan[bench]'`).
 """
 
 import argparse
@@ -31,6 +32,7 @@ from hqgan.quantum import Probabilities, QuantumLayer, layered
 
 DEFAULT_POINTS = "4,2,64;8,4,64;8,4,64,reup;8,4,64,ry;8,4,256;10,6,64;patch"
 ATOL = 1e-4  # of gradients that are sums over a batch, in float32
+BURST = 0.03  # seconds of a turn
 AT_LEAST = 3  # runs of a contender too slow for its share of the time
 PACKAGES = ("torch", "numba", "pennylane", "pennylane_lightning", "jax", "tensorcircuit-ng")
 
@@ -85,10 +87,17 @@ class Contender:
     run: Run
     seconds: list[float]
 
-    def once(self) -> None:
-        started = time.perf_counter()
+    def turn(self) -> None:
+        """Run for about `BURST` seconds, at least twice."""
+        ends = time.perf_counter() + BURST
         self.run()
-        self.seconds.append(time.perf_counter() - started)
+        while True:
+            started = time.perf_counter()
+            self.run()
+            stopped = time.perf_counter()
+            self.seconds.append(stopped - started)
+            if stopped > ends:
+                return
 
     @property
     def milliseconds(self) -> float:
@@ -135,7 +144,7 @@ def measure(point: str, peers: list[str], seconds: float, jax_qubits: int) -> di
     while time.perf_counter() < ends:
         for contender in contenders:
             if contender.name not in slow:
-                contender.once()
+                contender.turn()
                 if contender.seconds[-1] > seconds / 20 and len(contender.seconds) >= AT_LEAST:
                     slow.add(contender.name)
     mine, _, *others = contenders
