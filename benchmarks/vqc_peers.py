@@ -86,16 +86,13 @@ def lightning(work: Workload, inputs: Any, weights: Any, direction: Any) -> Run:
     """PennyLane's lightning.qubit with its adjoint gradient, one call for each sample."""
     import pennylane as qml
 
+    if work.kept:
+        raise NotImplementedError("its adjoint gradient knows no probabilities")
     device = qml.device("lightning.qubit", wires=work.qubits, c_dtype=np.complex64)
-    # Its adjoint gradient knows no probabilities, so those are left to parameter shift.
-    method = "parameter-shift" if work.kept else "adjoint"
-    node = qml.QNode(pennylane_circuit(work), device, interface="torch", diff_method=method)
+    node = qml.QNode(pennylane_circuit(work), device, interface="torch", diff_method="adjoint")
 
     def outputs(angles: Any, learned: Any) -> Any:
-        samples = [node(sample, learned) for sample in angles]
-        if not work.kept:
-            samples = [torch.stack(values) for values in samples]
-        return torch.stack(samples).float()
+        return torch.stack([torch.stack(node(sample, learned)) for sample in angles]).float()
 
     return _torch_run(work, inputs, weights, direction, outputs)
 
