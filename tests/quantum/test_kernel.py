@@ -5,6 +5,7 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -23,7 +24,7 @@ from hqgan.quantum import (
     layered,
     simulate,
 )
-from hqgan.quantum.kernel import op
+from hqgan.quantum.kernel import compiling, op
 from hqgan.quantum.kernel.op import FusedCircuit
 from hqgan.quantum.kernel.plan import misfit, plan
 from random_circuits import angles, circuits, seeds, well_posed
@@ -258,6 +259,16 @@ def test_without_numba_circuits_run_on_the_plain_path_and_say_so_once() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.count("circuits run without the fast kernel") == 1
     assert "cannot be imported" in done.stdout
+
+
+def test_a_slow_first_call_is_explained_once(monkeypatch, capsys) -> None:
+    announced = threading.Event()
+    monkeypatch.setattr(compiling, "PATIENCE", 0.0)
+    monkeypatch.setattr(compiling, "_announced", announced)
+    for _ in range(2):
+        with compiling.announced_if_slow():
+            assert announced.wait(timeout=10)
+    assert capsys.readouterr().err.count("compiling the circuit kernel") == 1
 
 
 def test_a_cache_that_cannot_be_written_is_done_without() -> None:

@@ -68,3 +68,4 @@ def announced_if_slow() -> Iterator[None]:
         yield
     finally:
         timer.cancel()
+        timer.join()
