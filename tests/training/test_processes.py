@@ -18,7 +18,7 @@ PROCESSES = 2
 PROGRAM = """
 import json, sys, torch
 torch.set_num_threads(1)
-from hqgan.training.fabric import make_fabric
+from hqgan.training.fabric import leave_group, make_fabric
 from hqgan.training.trainer import Trainer
 from small_runs import tiny_config, tiny_dataset
 
@@ -40,6 +40,7 @@ if fabric.global_rank == 0:
         "means": sorted(means), "share": share, "generated": trainer.images_generated,
         "equal": torch.equal(both[0], both[1]), "logs": torch.equal(critics[0], critics[1]),
     }))
+leave_group()
 """
 
 

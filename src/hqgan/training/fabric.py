@@ -47,3 +47,9 @@ def has_bf16(device: str) -> bool:
     if device == "cpu":
         return torch.cpu._is_avx512_bf16_supported()
     return device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def leave_group() -> None:
+    """End the group of processes, if there is one: its threads abort a process that exits first."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()

@@ -19,7 +19,7 @@ from hqgan.config import Config
 from hqgan.data import Dataset, load_dataset, require_trainable, save_grid, to_uint8
 from hqgan.errors import HqganError, RunError, UsageError
 from hqgan.models import About, generate, parameter_count
-from hqgan.training.fabric import make_fabric
+from hqgan.training.fabric import leave_group, make_fabric
 from hqgan.training.finetune import start_from
 from hqgan.training.guard import Guard
 from hqgan.training.runs import STATE, RunFolder, explained, require_continuable
@@ -99,7 +99,9 @@ def train(
     run = RunFolder.open(out, config) if fabric.is_global_zero else None
     fabric.barrier()
     try:
-        return Training(config, out, run, dataset, fabric, tell).finish()
+        result = Training(config, out, run, dataset, fabric, tell).finish()
+        fabric.barrier()  # the others wait for the process that writes
+        return result
     except (OSError, SafetensorError) as error:
         raise RunError(
             f"cannot write to the run folder {out}: {error}; mend that, and the same command "
@@ -113,6 +115,7 @@ def train(
     finally:
         if run:
             run.close()
+        leave_group()
 
 
 class Training:
