@@ -71,7 +71,7 @@ faults: $(VENV)/.dev  ## tests marked faults: kills, full disks, bad input
 oracles: $(ORACLE)/.done  ## tests against tools that need torchvision, in an environment of their own
 	OMP_NUM_THREADS=1 $(ORACLE)/bin/python -m pytest -m oracle $(OR_NONE)
 
-BENCHMARKS := $(filter-out %/machine.py,$(wildcard benchmarks/*.py))
+BENCHMARKS := $(filter-out %/machine.py %/vqc_peers.py,$(wildcard benchmarks/*.py))
 bench: $(VENV)/.core  ## speed and memory, each beside the machine's own matrix rate; HQGAN_DATA names the images
 	for script in $(BENCHMARKS); do $(VENV)/bin/python $$script || exit 1; done
 

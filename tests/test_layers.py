@@ -38,7 +38,7 @@ FLOORS = {
 IMPORTS_ONLY_ERRORS = {"config"}
 
 # The quantum layer could be published alone.
-QUANTUM_NEEDS = {"torch", "numpy", "numba"}
+QUANTUM_NEEDS = {"torch", "numpy", "numba", "llvmlite"}  # llvmlite comes with numba
 
 # Where a distribution's import name is not its own name.
 IMPORT_NAMES = {"pillow": "PIL", "pyyaml": "yaml", "lightning-fabric": "lightning_fabric"}

@@ -1,7 +1,8 @@
 """Batched, differentiable quantum circuits in torch.
 
 Start with `layered` (named circuits), `QuantumLayer` (a circuit as an `nn.Module`) and `Circuit`
-(any circuit). This package knows no image, no GAN and no file, and needs torch and numpy only.
+(any circuit). This package knows no image, no GAN and no file. It needs torch and numpy, and
+numba for the fused kernel.
 """
 
 from hqgan.quantum.ansatz import ENCODINGS as ENCODINGS

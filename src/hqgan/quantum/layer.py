@@ -2,16 +2,22 @@
 
 import math
 import os
-from typing import Literal, get_args
+import sys
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from hqgan.quantum.circuit import Circuit
+from hqgan.quantum.kernel.plan import LANES, misfit
 from hqgan.quantum.statevector import saved_states, simulate
 
+if TYPE_CHECKING:
+    from hqgan.quantum.kernel.op import FusedCircuit
+
 Init = Literal["small", "uniform"]
-DiffMethod = Literal["auto", "backprop"]
+DiffMethod = Literal["auto", "backprop", "fused"]
 
 WORTH_CHECKING = 2**30
 """Bytes below which the memory is not compared with the machine's."""
@@ -29,8 +35,10 @@ class QuantumLayer(nn.Module):
             gradients of deep circuits alive (LaSt-QGAN, arXiv 2406.02668); "uniform" from
             [0, 2 pi), as PennyLane does.
         init_sd: standard deviation of the "small" weights, radians.
-        diff_method: "auto" takes the fastest way that fits; "backprop" differentiates through the
-            state vector by torch's autograd, as often as wanted.
+        diff_method: "fused" runs the compiled kernel with its adjoint gradient, in float32 on the
+            CPU; "backprop" differentiates through the state vector by torch's autograd, anywhere
+            and as often as wanted; "auto" takes the kernel where it fits, and backprop elsewhere
+            and for second derivatives.
         dtype: dtype of the weights, float32 or float64.
 
     Attributes:
@@ -44,10 +52,15 @@ class QuantumLayer(nn.Module):
     in float32, also under autocast, for rounding errors would add up over the gates; the backward
     pass belongs outside of autocast, as torch advises.
 
-    Cost: see `hqgan.quantum.simulate`.
+    Under torch.compile the kernel is one operator of the graph, and angles are not checked to be
+    finite; backprop runs eagerly between the compiled parts.
+
+    Cost: see `hqgan.quantum.simulate`; the kernel keeps one state per sample, and is compiled when
+    it is first used on a machine (about 10 s).
 
     Raises:
-        ValueError: at construction for unknown options; at call for wrong width, dtype or device,
+        ValueError: at construction for unknown options, and for "fused" if the circuit does not fit
+            the kernel; at call for wrong width, dtype or device,
             for angles that are not finite (checked on the CPU only, where it is cheap), and for
             states beyond the memory, with the GiB needed.
 
@@ -101,7 +114,10 @@ class QuantumLayer(nn.Module):
         self.init_sd = init_sd
         self.diff_method = diff_method
         self.weight = nn.Parameter(torch.empty(circuits, circuit.weights, dtype=dtype))
+        self._fused: FusedCircuit | None = None
         self._check_memory(states=1, differentiated=False)
+        if diff_method != "backprop":
+            self._fused = self._fuse()
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -113,30 +129,60 @@ class QuantumLayer(nn.Module):
         else:
             raise ValueError(f"init={self.init!r}: choose one of {', '.join(get_args(Init))}")
 
-    # Under torch.compile the circuits run eagerly between the compiled parts: to trace dozens of
-    # small steps costs more than fusing them gains.
-    @torch.compiler.disable
     def forward(self, inputs: Tensor) -> Tensor:
         """Run the circuits; shapes and errors as the class says."""
-        self._check(inputs)
         dtype = torch.promote_types(
             torch.promote_types(inputs.dtype, self.weight.dtype), torch.float32
         )
-        angles, weight = inputs.to(dtype), self.weight.to(dtype)
+        fused = self._fused
+        if fused is None or dtype != torch.float32 or inputs.device.type != "cpu":
+            if self.diff_method == "fused":
+                raise ValueError(
+                    f"diff_method='fused' runs in float32 on the CPU, not in {dtype} on "
+                    f"{inputs.device}: use 'auto' or 'backprop'"
+                )
+            return self._backprop(inputs, dtype)
+        self._check(inputs, fused=True)
+        values = fused(self._by_circuit(inputs.float()), self.weight)
+        return self._by_sample(values, inputs)
+
+    # To trace dozens of small steps costs torch.compile more than fusing them gains.
+    @torch.compiler.disable
+    def _backprop(self, inputs: Tensor, dtype: torch.dtype) -> Tensor:
+        self._check(inputs, fused=False)
+        angles = self._by_circuit(inputs.to(dtype))
+        return self._by_sample(simulate(self.circuit, angles, self.weight.to(dtype)), inputs)
+
+    def _by_circuit(self, angles: Tensor) -> Tensor:
+        """Angles in any shape that the layer takes to (C or 1, B, inputs)."""
         if self.circuits == 1:
-            batch = inputs.shape[:-1]
-            values = simulate(
-                self.circuit, angles.reshape(1, batch.numel(), self.circuit.inputs), weight
+            return angles.reshape(1, angles.shape[:-1].numel(), self.circuit.inputs)
+        return angles.unsqueeze(0) if angles.ndim == 2 else angles.transpose(0, 1)
+
+    def _by_sample(self, values: Tensor, inputs: Tensor) -> Tensor:
+        """Values (C, B, outputs) to the shape and dtype that belong to the inputs."""
+        if self.circuits == 1:
+            return values.reshape(*inputs.shape[:-1], self.circuit.outputs).to(inputs.dtype)
+        return values.transpose(0, 1).to(inputs.dtype)
+
+    def _fuse(self) -> "FusedCircuit | None":
+        """The kernel for this circuit, or None; an error if it was asked for by name."""
+        reason = misfit(self.circuit) or _without_numba()
+        if reason is None:
+            from hqgan.quantum.kernel.op import FusedCircuit
+
+            return FusedCircuit(self.circuit, twice=self.diff_method == "auto")
+        if self.diff_method == "fused":
+            raise ValueError(
+                f"diff_method='fused' cannot run this circuit: {reason}; use 'auto' or 'backprop'"
             )
-            return values.reshape(*batch, self.circuit.outputs).to(inputs.dtype)
-        by_circuit = angles.unsqueeze(0) if inputs.ndim == 2 else angles.transpose(0, 1)
-        return simulate(self.circuit, by_circuit, weight).transpose(0, 1).to(inputs.dtype)
+        return None
 
     def extra_repr(self) -> str:
         settings = f"circuits={self.circuits}, init={self.init!r}, diff_method={self.diff_method!r}"
         return f"{settings}, {self.circuit!r}\n{self.circuit.draw()}"
 
-    def _check(self, inputs: Tensor) -> None:
+    def _check(self, inputs: Tensor, fused: bool) -> None:
         if not inputs.is_floating_point():
             raise ValueError(f"angles are floating point numbers, not {inputs.dtype}")
         width, circuits = self.circuit.inputs, self.circuits
@@ -151,8 +197,10 @@ class QuantumLayer(nn.Module):
             raise ValueError(
                 f"the angles are on {inputs.device}, the layer is on {self.weight.device}"
             )
+        if torch.compiler.is_compiling():
+            return
         # The sum is one cheap pass; on a GPU, reading it would make the host wait for the device.
-        if inputs.device.type == "cpu" and not inputs.sum().isfinite():
+        if inputs.device.type == "cpu" and not math.isfinite(inputs.detach().sum().item()):
             wrong = int((~inputs.isfinite()).sum())
             if wrong:
                 raise ValueError(f"{wrong} of {inputs.numel()} angles are NaN or infinite")
@@ -160,15 +208,21 @@ class QuantumLayer(nn.Module):
             inputs.requires_grad or self.weight.requires_grad
         )
         self._check_memory(
-            inputs.shape[:-1].numel() * (circuits if inputs.ndim == 2 else 1), differentiated
+            inputs.shape[:-1].numel() * (circuits if inputs.ndim == 2 else 1),
+            differentiated,
+            fused,
         )
 
-    def _check_memory(self, states: int, differentiated: bool) -> None:
+    def _check_memory(self, states: int, differentiated: bool, fused: bool = False) -> None:
         """Refuse `states` simulations at once if they need more than the machine has."""
         number = 4 if self.weight.dtype == torch.float32 else 8
         amplitude = number if self.circuit.is_real else 2 * number
-        copies = saved_states(self.circuit) if differentiated else 4
-        needed = states * copies * amplitude * 2**self.circuit.qubits
+        if fused:  # the final states, rounded up to lanes for each circuit, and one thread's work
+            kept = states + self.circuits * LANES if differentiated else 0
+            copies = kept + 5 * LANES
+        else:
+            copies = states * (saved_states(self.circuit) if differentiated else 4)
+        needed = copies * amplitude * 2**self.circuit.qubits
         if needed < WORTH_CHECKING:
             return
         available = _memory(self.weight.device)
@@ -185,3 +239,14 @@ def _memory(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+@lru_cache(maxsize=1)
+def _without_numba() -> str | None:
+    """Why the kernel cannot be used on this machine, said once on stderr; None if it can."""
+    try:
+        import hqgan.quantum.kernel.op  # noqa: F401
+    except ImportError as error:
+        print(f"hqgan: circuits run without the fast kernel: {error}", file=sys.stderr)
+        return f"the kernel cannot be imported ({error})"
+    return None

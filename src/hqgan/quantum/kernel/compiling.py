@@ -1,0 +1,71 @@
+"""How the kernel is compiled: options, what is inlined, and what is kept on disk.
+
+Two kinds of function: `inline` ones melt into their callers, and the few `entry` points are what
+Python calls; only these are compiled to machine code of their own and cached.
+"""
+
+import hashlib
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from numba import njit
+
+# Fused multiply-add and reordered sums, but NaN and infinity keep their meaning and stay visible.
+FLAGS = ("contract", "reassoc", "nsz")
+OPTIONS: dict[str, Any] = {
+    "fastmath": set(FLAGS),
+    "error_model": "numpy",
+    "nogil": True,
+    "boundscheck": False,
+}
+
+PATIENCE = 2.0
+"""Seconds of a first call after which it is said that a kernel is being compiled."""
+
+inline: Callable[[Any], Any] = njit(**OPTIONS, forceinline=True)
+function: Callable[[Any], Any] = njit(**OPTIONS)
+
+
+def entry(python: Callable[..., None]) -> Callable[..., None]:
+    """Compile a function that Python calls, and keep its machine code between processes.
+
+    Numba takes a cached function as current while its own file is unchanged, whatever the files
+    say that it calls: the name therefore carries a fingerprint of all that is compiled. Where
+    neither the package's folder nor the user's cache can be written, each process compiles anew.
+    """
+    folder = Path(__file__).parent
+    sources = sorted(set(folder.glob("*.py")) - {folder / "op.py"})
+    fingerprint = hashlib.sha256(b"".join(file.read_bytes() for file in sources)).hexdigest()[:12]
+    python.__qualname__ = f"{python.__qualname__}_{fingerprint}"
+    try:
+        compiled: Callable[..., None] = njit(**OPTIONS, cache=True)(python)
+    except RuntimeError:
+        compiled = njit(**OPTIONS)(python)
+    return compiled
+
+
+_announced = threading.Event()
+
+
+@contextmanager
+def announced_if_slow() -> Iterator[None]:
+    """Around a first call: after `PATIENCE` seconds say, once a process, why it takes so long."""
+
+    def announce() -> None:
+        if not _announced.is_set():
+            _announced.set()
+            message = "hqgan: compiling the circuit kernel, once for this machine; about 10 seconds"
+            print(message, file=sys.stderr, flush=True)
+
+    timer = threading.Timer(PATIENCE, announce)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
