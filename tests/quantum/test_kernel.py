@@ -22,11 +22,11 @@ from hqgan.quantum import (
     Probabilities,
     QuantumLayer,
     layered,
-    simulate,
 )
 from hqgan.quantum.kernel import compiling, op
 from hqgan.quantum.kernel.op import FusedCircuit
 from hqgan.quantum.kernel.plan import misfit, plan
+from hqgan.quantum.statevector import simulate_batch_first
 from random_circuits import angles, circuits, seeds, well_posed
 
 ATOL = 1e-5
@@ -39,18 +39,24 @@ def values_and_gradients(run, inputs: Tensor, weights: Tensor) -> list[Tensor]:
     inputs, weights = (part.detach().requires_grad_() for part in (inputs, weights))
     values = run(inputs, weights)
     direction = torch.linspace(-1, 2, values.numel(), dtype=values.dtype).reshape(values.shape)
-    loss = (values * direction).sum() / max(1, inputs.shape[1])
+    loss = (values * direction).sum() / max(1, inputs.shape[0])
     found = [None, None]
     if loss.requires_grad:
         found = torch.autograd.grad(loss, (inputs, weights), materialize_grads=True)
     return [values.detach(), *(g for g in found if g is not None)]
 
 
+def batch_first(inputs: Tensor) -> Tensor:
+    """Inputs (C or 1, B, I) in the shape that a layer takes."""
+    return inputs[0] if len(inputs) == 1 else inputs.transpose(0, 1)
+
+
 def check(circuit: Circuit, inputs: Tensor, weights: Tensor, atol: float = ATOL) -> None:
+    inputs = batch_first(inputs)
     fused = FusedCircuit(circuit, twice=False)
     ours = values_and_gradients(fused, inputs.float(), weights.float())
     exact = [inputs.float().double(), weights.float().double()]
-    reference = values_and_gradients(lambda i, w: simulate(circuit, i, w), *exact)
+    reference = values_and_gradients(lambda i, w: simulate_batch_first(circuit, i, w), *exact)
     for mine, theirs in zip(ours, reference, strict=False):
         assert mine.dtype == torch.float32
         torch.testing.assert_close(mine.double(), theirs, atol=atol, rtol=atol)
@@ -106,7 +112,8 @@ def test_words_of_several_letters_and_constants() -> None:
 @pytest.mark.parametrize("circuit", [REAL, COMPLEX], ids=["real", "complex"])
 def test_the_operators_keep_torch_s_contract(circuit: Circuit) -> None:
     key = FusedCircuit(circuit, twice=True).key
-    inputs, weights = (part.float() for part in angles(circuit, 0, samples=5, count=2))
+    inputs, weights = angles(circuit, 0, samples=5, count=2)
+    inputs, weights = batch_first(inputs).float(), weights.float()
     inputs, weights = (part.detach().requires_grad_() for part in (inputs, weights))
     torch.library.opcheck(op.circuit_operator, (inputs, weights, key, True, True))
     values, states = op.circuit_operator(inputs, weights, key, True, True)
@@ -116,7 +123,8 @@ def test_the_operators_keep_torch_s_contract(circuit: Circuit) -> None:
 
 def test_the_number_of_threads_changes_no_bit(monkeypatch) -> None:
     fused = FusedCircuit(COMPLEX, twice=False)
-    parameters = [part.float() for part in angles(COMPLEX, 0, samples=50, count=3)]
+    inputs, weights = angles(COMPLEX, 0, samples=50, count=3)
+    parameters = batch_first(inputs).float(), weights.float()
     expected = values_and_gradients(fused, *parameters)
     monkeypatch.setattr(op, "ONE_THREAD", 1.0)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
@@ -126,7 +134,8 @@ def test_the_number_of_threads_changes_no_bit(monkeypatch) -> None:
 
 def test_calls_from_many_threads_do_not_disturb_each_other() -> None:
     circuits_ = [layered(q, 2, readout="z+x") for q in (2, 5, 7)] * 4
-    parameters = [angles(c, i, samples=20) for i, c in enumerate(circuits_)]
+    drawn = [angles(c, i, samples=20) for i, c in enumerate(circuits_)]
+    parameters = [(batch_first(inputs), weights) for inputs, weights in drawn]
 
     def run(i: int) -> list[Tensor]:
         fused = FusedCircuit(circuits_[i], twice=False)
@@ -174,7 +183,7 @@ def test_auto_takes_the_kernel_in_float32_and_the_plain_path_in_float64(monkeypa
     def refuse(*_: object) -> Tensor:
         raise AssertionError("the plain path was taken")
 
-    monkeypatch.setattr(layer_module, "simulate", refuse)
+    monkeypatch.setattr(layer_module, "simulate_batch_first", refuse)
     layer = QuantumLayer(REAL)
     layer(torch.zeros(2, 3)).sum().backward()
     with pytest.raises(AssertionError, match="plain path"):

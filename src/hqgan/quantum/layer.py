@@ -10,14 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from hqgan.quantum.circuit import Circuit
-from hqgan.quantum.kernel.plan import LANES, misfit
-from hqgan.quantum.statevector import saved_states, simulate
+from hqgan.quantum.kernel.plan import misfit
+from hqgan.quantum.statevector import saved_states, simulate_batch_first
 
 if TYPE_CHECKING:
     from hqgan.quantum.kernel.op import FusedCircuit
 
 Init = Literal["small", "uniform"]
 DiffMethod = Literal["auto", "backprop", "fused"]
+
+_CPU = torch.device("cpu")
 
 WORTH_CHECKING = 2**30
 """Bytes below which the memory is not compared with the machine's."""
@@ -52,8 +54,8 @@ class QuantumLayer(nn.Module):
     in float32, also under autocast, for rounding errors would add up over the gates; the backward
     pass belongs outside of autocast, as torch advises.
 
-    Under torch.compile the kernel is one operator of the graph, and angles are not checked to be
-    finite; backprop runs eagerly between the compiled parts.
+    Under torch.compile the kernel is one operator of the graph; backprop runs eagerly between the
+    compiled parts.
 
     Cost: see `hqgan.quantum.simulate`; the kernel keeps one state per sample, and is compiled when
     it is first used on a machine (about 10 s).
@@ -115,7 +117,7 @@ class QuantumLayer(nn.Module):
         self.diff_method = diff_method
         self.weight = nn.Parameter(torch.empty(circuits, circuit.weights, dtype=dtype))
         self._fused: FusedCircuit | None = None
-        self._check_memory(states=1, differentiated=False)
+        self._check_memory()
         if diff_method != "backprop":
             self._fused = self._fuse()
         self.reset_parameters()
@@ -135,35 +137,32 @@ class QuantumLayer(nn.Module):
             torch.promote_types(inputs.dtype, self.weight.dtype), torch.float32
         )
         fused = self._fused
-        if fused is None or dtype != torch.float32 or inputs.device.type != "cpu":
+        if fused is None or dtype != torch.float32 or inputs.device != _CPU:
             if self.diff_method == "fused":
                 raise ValueError(
                     f"diff_method='fused' runs in float32 on the CPU, not in {dtype} on "
                     f"{inputs.device}: use 'auto' or 'backprop'"
                 )
             return self._backprop(inputs, dtype)
-        self._check(inputs, fused=True)
-        values = fused(self._by_circuit(inputs.float()), self.weight)
-        return self._by_sample(values, inputs)
+        self._check(inputs)
+        if not torch.compiler.is_compiling():
+            self._check_memory(inputs)
+        if inputs.dtype == torch.float32:
+            return fused(inputs, self.weight)
+        return fused(inputs.float(), self.weight).to(inputs.dtype)
 
     # To trace dozens of small steps costs torch.compile more than fusing them gains.
     @torch.compiler.disable
     def _backprop(self, inputs: Tensor, dtype: torch.dtype) -> Tensor:
-        self._check(inputs, fused=False)
-        angles = self._by_circuit(inputs.to(dtype))
-        return self._by_sample(simulate(self.circuit, angles, self.weight.to(dtype)), inputs)
-
-    def _by_circuit(self, angles: Tensor) -> Tensor:
-        """Angles in any shape that the layer takes to (C or 1, B, inputs)."""
-        if self.circuits == 1:
-            return angles.reshape(1, angles.shape[:-1].numel(), self.circuit.inputs)
-        return angles.unsqueeze(0) if angles.ndim == 2 else angles.transpose(0, 1)
-
-    def _by_sample(self, values: Tensor, inputs: Tensor) -> Tensor:
-        """Values (C, B, outputs) to the shape and dtype that belong to the inputs."""
-        if self.circuits == 1:
-            return values.reshape(*inputs.shape[:-1], self.circuit.outputs).to(inputs.dtype)
-        return values.transpose(0, 1).to(inputs.dtype)
+        self._check(inputs)
+        # The sum is one cheap pass; on a GPU, reading it would make the host wait for the device.
+        if inputs.device.type == "cpu" and not math.isfinite(inputs.detach().sum().item()):
+            wrong = int((~inputs.isfinite()).sum())
+            if wrong:
+                raise ValueError(f"{wrong} of {inputs.numel()} angles are NaN or infinite")
+        self._check_memory(inputs)
+        values = simulate_batch_first(self.circuit, inputs.to(dtype), self.weight.to(dtype))
+        return values.to(inputs.dtype)
 
     def _fuse(self) -> "FusedCircuit | None":
         """The kernel for this circuit, or None; an error if it was asked for by name."""
@@ -182,7 +181,7 @@ class QuantumLayer(nn.Module):
         settings = f"circuits={self.circuits}, init={self.init!r}, diff_method={self.diff_method!r}"
         return f"{settings}, {self.circuit!r}\n{self.circuit.draw()}"
 
-    def _check(self, inputs: Tensor, fused: bool) -> None:
+    def _check(self, inputs: Tensor) -> None:
         if not inputs.is_floating_point():
             raise ValueError(f"angles are floating point numbers, not {inputs.dtype}")
         width, circuits = self.circuit.inputs, self.circuits
@@ -197,38 +196,29 @@ class QuantumLayer(nn.Module):
             raise ValueError(
                 f"the angles are on {inputs.device}, the layer is on {self.weight.device}"
             )
-        if torch.compiler.is_compiling():
-            return
-        # The sum is one cheap pass; on a GPU, reading it would make the host wait for the device.
-        if inputs.device.type == "cpu" and not math.isfinite(inputs.detach().sum().item()):
-            wrong = int((~inputs.isfinite()).sum())
-            if wrong:
-                raise ValueError(f"{wrong} of {inputs.numel()} angles are NaN or infinite")
-        differentiated = torch.is_grad_enabled() and (
-            inputs.requires_grad or self.weight.requires_grad
-        )
-        self._check_memory(
-            inputs.shape[:-1].numel() * (circuits if inputs.ndim == 2 else 1),
-            differentiated,
-            fused,
-        )
 
-    def _check_memory(self, states: int, differentiated: bool, fused: bool = False) -> None:
-        """Refuse `states` simulations at once if they need more than the machine has."""
-        number = 4 if self.weight.dtype == torch.float32 else 8
-        amplitude = number if self.circuit.is_real else 2 * number
-        if fused:  # the final states, rounded up to lanes for each circuit, and one thread's work
-            kept = states + self.circuits * LANES if differentiated else 0
-            copies = kept + 5 * LANES
+    def _check_memory(self, inputs: Tensor | None = None) -> None:
+        """Refuse a batch, or at construction a single sample, if the machine cannot hold it."""
+        differentiated, samples, circuits = False, 1, 1
+        if inputs is not None:
+            differentiated = torch.is_grad_enabled() and (
+                inputs.requires_grad or self.weight.requires_grad
+            )
+            circuits = self.circuits
+            samples = inputs.shape[:-1].numel() if circuits == 1 else inputs.shape[0]
+        if self._fused is not None:
+            needed = self._fused.bytes_needed(samples, circuits, differentiated)
         else:
-            copies = states * (saved_states(self.circuit) if differentiated else 4)
-        needed = copies * amplitude * 2**self.circuit.qubits
+            number = 4 if self.weight.dtype == torch.float32 else 8
+            amplitude = number if self.circuit.is_real else 2 * number
+            copies = saved_states(self.circuit) if differentiated else 4
+            needed = samples * circuits * copies * amplitude * 2**self.circuit.qubits
         if needed < WORTH_CHECKING:
             return
         available = _memory(self.weight.device)
         if needed > available:
             raise ValueError(
-                f"{self.circuit.qubits} qubits and {states} states at once need about "
+                f"{self.circuit.qubits} qubits and {samples * circuits} states at once need about "
                 f"{needed / 2**30:.3g} GiB, but {self.weight.device} has {available / 2**30:.3g}: "
                 "use fewer qubits, a smaller batch, or torch.no_grad()"
             )

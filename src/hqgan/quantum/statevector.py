@@ -82,6 +82,20 @@ def simulate(circuit: Circuit, inputs: Tensor, weights: Tensor) -> Tensor:
         return run.batch_first(run.outputs())
 
 
+def simulate_batch_first(circuit: Circuit, inputs: Tensor, weights: Tensor) -> Tensor:
+    """`simulate` with the shapes of `QuantumLayer`.
+
+    Inputs (..., I) and weights (1, P) to (..., outputs); inputs (B, C, I), or (B, I) for all
+    circuits, and weights (C, P) to (B, C, outputs).
+    """
+    if weights.shape[0] == 1:
+        batch = inputs.shape[:-1]
+        values = simulate(circuit, inputs.reshape(1, batch.numel(), circuit.inputs), weights)
+        return values.reshape(*batch, circuit.outputs)
+    by_circuit = inputs.unsqueeze(0) if inputs.ndim == 2 else inputs.transpose(0, 1)
+    return simulate(circuit, by_circuit, weights).transpose(0, 1)
+
+
 def saved_states(circuit: Circuit) -> int:
     """Bound the number of states that the backward pass keeps, each of C B 2^Q amplitudes."""
     plan = schedule(circuit)

@@ -30,7 +30,7 @@ inline: Callable[[Any], Any] = njit(**OPTIONS, forceinline=True)
 function: Callable[[Any], Any] = njit(**OPTIONS)
 
 
-def entry(python: Callable[..., None]) -> Callable[..., None]:
+def entry(python: Callable[..., int]) -> Callable[..., int]:
     """Compile a function that Python calls, and keep its machine code between processes.
 
     Numba takes a cached function as current while its own file is unchanged, whatever the files
@@ -42,7 +42,7 @@ def entry(python: Callable[..., None]) -> Callable[..., None]:
     fingerprint = hashlib.sha256(b"".join(file.read_bytes() for file in sources)).hexdigest()[:12]
     python.__qualname__ = f"{python.__qualname__}_{fingerprint}"
     try:
-        compiled: Callable[..., None] = njit(**OPTIONS, cache=True)(python)
+        compiled: Callable[..., int] = njit(**OPTIONS, cache=True)(python)
     except RuntimeError:
         compiled = njit(**OPTIONS)(python)
     return compiled

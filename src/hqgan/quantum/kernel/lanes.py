@@ -1,82 +1,105 @@
-"""A number type for numba that is 16 numbers: one SIMD register, or a few.
+"""A number type for numba that is 16 numbers, or 4: a SIMD register, a few, or part of one.
 
 Numba has no SIMD type, and it cannot prove that its arrays do not overlap, so the machine code of
 plain loops is several times slower. `Lanes` is LLVM's <16 x float>: one register of AVX-512, two of
 AVX2, four of NEON or SSE2; LLVM chooses for the machine it runs on. Lanes are loaded from and
 stored to any float32 array, and know + - * and negation. One sample lives in one lane throughout.
+
+How many lanes is part of the type, and so is known when numba compiles. An argument `like` says it:
+either lanes, or a tuple of so many empty tuples, which is a length and nothing else at run time.
 """
 
 import operator
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import llvmlite.ir as ir
-from numba import types
+from numba import carray, types
+from numba.core.cgutils import get_or_insert_function
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
-from hqgan.quantum.kernel.compiling import FLAGS
-from hqgan.quantum.kernel.plan import LANES
+from hqgan.quantum.kernel.compiling import FLAGS, inline
 
 # Numba's own annotation forgets that the typing context is not passed by the caller.
 _intrinsic: Callable[[Any], Any] = intrinsic
-
-_VECTOR = ir.VectorType(ir.FloatType(), LANES)
 
 
 class LanesType(types.Type):
     """Numba's name for the type."""
 
-    def __init__(self) -> None:
-        super().__init__(name=f"Lanes{LANES}")
-
-
-_lanes = LanesType()
+    def __init__(self, count: int) -> None:
+        super().__init__(name=f"Lanes{count}")
+        self.count = count
 
 
 @register_model(LanesType)
 class _Model(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: Any) -> None:
-        super().__init__(manager, kind, _VECTOR)
+        super().__init__(manager, kind, _vector(kind.count))
 
 
-def _address(context: Any, builder: Any, kind: Any, array: Any, start: Any) -> Any:
+@cache
+def _lanes(count: int) -> LanesType:
+    return LanesType(count)
+
+
+@cache
+def _vector(count: int) -> Any:
+    return ir.VectorType(ir.FloatType(), count)
+
+
+def _address(context: Any, builder: Any, kind: Any, array: Any, start: Any, count: int) -> Any:
     data = context.make_array(kind)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [start]), _VECTOR.as_pointer())
+    return builder.bitcast(builder.gep(data, [start]), _vector(count).as_pointer())
 
 
 @_intrinsic
-def load_lanes(typing: Any, array: Any, start: Any) -> Any:
-    """Lanes from array[start : start + 16]; `array` is a contiguous float32 vector."""
+def lanes_in(typing: Any, like: Any) -> Any:
+    """How many lanes: a constant of the machine code."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return builder.load(_address(context, builder, sig.args[0], *args), align=4)
+        return context.get_constant(types.intp, sig.args[0].count)
 
-    return _lanes(array, types.intp), generate
+    return types.intp(like), generate
+
+
+@_intrinsic
+def load_lanes(typing: Any, array: Any, start: Any, like: Any) -> Any:
+    """Lanes from array[start : start + lanes]; `array` is a contiguous float32 vector."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        address = _address(context, builder, sig.args[0], args[0], args[1], sig.args[2].count)
+        return builder.load(address, align=4)
+
+    return _lanes(like.count)(array, types.intp, like), generate
 
 
 @_intrinsic
 def store_lanes(typing: Any, array: Any, start: Any, lanes: Any) -> Any:
-    """array[start : start + 16] = lanes."""
+    """array[start : start + lanes] = lanes."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        address = _address(context, builder, sig.args[0], args[0], args[1])
+        address = _address(context, builder, sig.args[0], args[0], args[1], sig.args[2].count)
         builder.store(args[2], address, align=4)
         return context.get_dummy_value()
 
-    return types.void(array, types.intp, _lanes), generate
+    return types.void(array, types.intp, lanes), generate
 
 
 @_intrinsic
-def splat(typing: Any, number: Any) -> Any:
+def splat(typing: Any, number: Any, like: Any) -> Any:
     """The same number in every lane."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        one = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), args[0], ir.IntType(32)(0))
-        zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES), None)
-        return builder.shuffle_vector(one, ir.Constant(_VECTOR, ir.Undefined), zeros)
+        count = sig.args[1].count
+        empty = ir.Constant(_vector(count), ir.Undefined)
+        one = builder.insert_element(empty, args[0], ir.IntType(32)(0))
+        zeros = ir.Constant(ir.VectorType(ir.IntType(32), count), None)
+        return builder.shuffle_vector(one, empty, zeros)
 
-    return _lanes(types.float32), generate
+    return _lanes(like.count)(types.float32, like), generate
 
 
 @_intrinsic
@@ -84,24 +107,66 @@ def lane_sum(typing: Any, lanes: Any) -> Any:
     """The sum over the lanes."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        elements = [builder.extract_element(args[0], ir.IntType(32)(i)) for i in range(LANES)]
+        count = sig.args[0].count
+        elements = [builder.extract_element(args[0], ir.IntType(32)(i)) for i in range(count)]
         while len(elements) > 1:  # in pairs: half the rounding error of one after the other
             pairs = zip(elements[::2], elements[1::2], strict=True)
             elements = [builder.fadd(a, b, flags=FLAGS) for a, b in pairs]
         return elements[0]
 
-    return types.float32(_lanes), generate
+    return types.float32(lanes), generate
+
+
+def _call(builder: Any, name: str, args: Any) -> Any:
+    """Call LLVM's own function `name` on lanes."""
+    kind = args[0].type
+    function = ir.FunctionType(kind, [kind] * len(args))
+    full_name = f"{name}.v{kind.count}f32"
+    return builder.call(get_or_insert_function(builder.module, function, full_name), args)
+
+
+@_intrinsic
+def nearest(typing: Any, lanes: Any) -> Any:
+    """Each lane rounded to the nearest whole number."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return _call(builder, "llvm.rint", args)
+
+    return lanes(lanes), generate
+
+
+@_intrinsic
+def multiply_add(typing: Any, x: Any, y: Any, z: Any) -> Any:
+    """x y + z with one rounding, which no other operation of lanes promises."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return _call(builder, "llvm.fma", args)
+
+    return x(x, y, z), generate
+
+
+@_intrinsic
+def _pointer(typing: Any, address: Any) -> Any:
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.inttoptr(args[0], ir.FloatType().as_pointer())
+
+    return types.CPointer(types.float32)(types.intp), generate
+
+
+@inline
+def floats_at(address: int, count: int) -> Any:
+    """A vector of `count` float32 at an address: whoever gives the address keeps the memory."""
+    return carray(_pointer(address), count)
 
 
 def _teach(operation: Any, instruction: str, operands: int) -> None:
-    """Let numba type and compile `operation` where all operands are lanes."""
+    """Let numba type and compile `operation` where all operands are as many lanes."""
 
     @infer_global(operation)
     class _Typing(AbstractTemplate):
         def generic(self, args: Any, kws: Any) -> Any:
-            if len(args) == operands and all(isinstance(arg, LanesType) for arg in args):
-                return signature(_lanes, *args)
-            return None
+            same = len(args) == operands and len(set(args)) == 1
+            return signature(args[0], *args) if same and isinstance(args[0], LanesType) else None
 
     @lower_builtin(operation, *[LanesType] * operands)
     def _lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:

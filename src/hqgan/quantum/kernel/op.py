@@ -5,47 +5,82 @@ ordinary operator. Operators take tensors and numbers only: a circuit is named b
 is the same in every process.
 """
 
+import itertools
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from hqgan.quantum.circuit import Circuit, Probabilities
 from hqgan.quantum.kernel import adjoint
 from hqgan.quantum.kernel.compiling import announced_if_slow
-from hqgan.quantum.kernel.plan import LANES, Plan, plan
-from hqgan.quantum.statevector import simulate
+from hqgan.quantum.kernel.plan import NARROW, WIDE, Batch, Plan, plan
+from hqgan.quantum.statevector import simulate_batch_first
 
 ONE_THREAD = 1e6
 """Nanoseconds of work for one more thread: with less, waking it costs more than it saves."""
-FORWARD_NS, BACKWARD_NS = 2.5, 6.0
+FORWARD_NS, BACKWARD_NS = 1.5, 4.0
 """Measured time of one amplitude part, qubit, layer and tile on one AVX-512 core."""
+FEW = 8
+"""Samples up to which narrow lanes are the faster ones: wide ones would mostly run idle."""
 KEPT_SCRATCH = 2**24
 """Floats of scratch memory (64 MiB) that a thread keeps between calls, to save page faults."""
 
-_plans: dict[int, Plan] = {}
-_compiled: set[tuple[Callable[..., None], int]] = set()
+_compiled: set[tuple[Any, ...]] = set()
+
+
+class _Prepared:
+    """A plan with what is the same at each call; `setups` by number of lanes."""
+
+    def __init__(self, made: Plan):
+        self.plan = made
+        self.setups = {lanes: _Setup(made, lanes) for lanes in (WIDE, NARROW)}
+
+
+class _Setup:
+    """Arguments of the compiled code that depend on the number of lanes alone."""
+
+    def __init__(self, made: Plan, lanes: int):
+        self.lanes = lanes
+        self.kind = made.gate_like(lanes), made.like(lanes)
+        self.given = made.program, *self.kind
+        self.state_size = made.state_size(lanes)
+        self.forward_scratch = adjoint.forward_scratch(made, lanes)
+        self.backward_scratch = adjoint.backward_scratch(made, lanes)
+        self.work = 2**made.circuit.qubits * made.circuit.qubits * made.layers * len(self.kind[1])
+
+
+_prepared: dict[int, _Prepared] = {}
+
+
+def lanes_for(samples: int) -> int:
+    """Samples that are simulated at once in a batch of so many."""
+    return NARROW if samples <= FEW else WIDE
 
 
 class FusedCircuit:
-    """A circuit without `misfit`, callable as `hqgan.quantum.simulate` is, on a CPU in float32.
+    """A circuit without `misfit`, on a CPU in float32.
+
+    Called with inputs and weights (C, P) in radians; shapes are those of `QuantumLayer`: for C = 1
+    inputs (..., I) to (..., outputs), else inputs (B, C, I) or (B, I) to (B, C, outputs).
 
     Args:
         circuit: Q qubits, I inputs, P weights.
         twice: where a second derivative is asked for, differentiate the plain torch path instead
             of refusing.
 
+    Raises:
+        ValueError: for angles that are not finite.
+
     Cost:
-        Time O(C B 2^Q Q L); memory for the final state of each sample, rounded up to 16 samples,
+        Time O(C B 2^Q Q L); memory for the final state of each sample, rounded up to full lanes,
         and a few states per thread.
     """
 
@@ -59,20 +94,30 @@ class FusedCircuit:
             circuit = replace(circuit, readout=Probabilities(wires))
         made = plan(circuit)
         self.key = made.key
-        _plans[made.key] = made
+        if self.key not in _prepared:
+            _prepared[self.key] = _Prepared(made)
 
     def __reduce__(self) -> tuple[type["FusedCircuit"], tuple[Circuit, bool]]:
         return FusedCircuit, (self.circuit, self.twice)  # so that another process knows the key
 
     def __call__(self, inputs: Tensor, weights: Tensor) -> Tensor:
-        """Inputs (C or 1, B, I) and weights (C, P) in radians to (C, B, outputs)."""
         keep = torch.is_grad_enabled() and (inputs.requires_grad or weights.requires_grad)
-        eager = type(inputs) is Tensor and not torch.compiler.is_compiling()
-        run = _Eager.apply if eager else circuit_operator
-        values, _ = run(inputs, weights, self.key, keep, self.twice)
+        if type(inputs) is Tensor and not torch.compiler.is_compiling():
+            values: Tensor = _Eager.apply(inputs, weights, self.key, keep, self.twice)
+        else:
+            values, _ = circuit_operator(inputs, weights, self.key, keep, self.twice)
         if isinstance(self.readout, Probabilities) and self.readout.ancillas:
             return _conditional(values, self.readout)
         return values
+
+
+    def bytes_needed(self, samples: int, circuits: int, differentiated: bool) -> int:
+        """Memory for a batch: what is kept for a backward pass, and the work of one thread."""
+        setup = _prepared[self.key].setups[lanes_for(samples)]
+        if not differentiated:
+            return 4 * setup.forward_scratch
+        rows = circuits * -(-samples // setup.lanes)
+        return 4 * (rows * setup.state_size + setup.backward_scratch)
 
 
 def _conditional(values: Tensor, readout: Probabilities) -> Tensor:
@@ -89,15 +134,15 @@ def _conditional(values: Tensor, readout: Probabilities) -> Tensor:
 def _run(
     inputs: Tensor, weights: Tensor, key: int, keep: bool, twice: bool
 ) -> tuple[Tensor, Tensor]:
-    """Outputs (C, B, outputs), and the final states for the backward pass if `keep`."""
-    return _Call(_plans[key], inputs, weights).forward(keep)
+    """Outputs, and the final states for the backward pass if `keep`."""
+    return _Call(_prepared[key], inputs, weights).forward(keep)
 
 
 def _run_backward(
     gradient: Tensor, states: Tensor, inputs: Tensor, weights: Tensor, key: int
 ) -> tuple[Tensor, Tensor]:
     """Gradients by the inputs and by the weights, from what `_run` kept."""
-    return _Call(_plans[key], inputs, weights).backward(gradient, states)
+    return _Call(_prepared[key], inputs, weights).backward(gradient, states)
 
 
 circuit_operator = torch.library.custom_op(
@@ -108,14 +153,22 @@ backward_operator = torch.library.custom_op(
 )
 
 
+def _output_shape(inputs: torch.Size, circuits: int, outputs: int) -> tuple[int, ...]:
+    if circuits == 1:
+        return (*inputs[:-1], outputs)
+    return inputs[0], circuits, outputs
+
+
 @circuit_operator.register_fake
 def _(inputs: Tensor, weights: Tensor, key: int, keep: bool, twice: bool) -> tuple[Tensor, Tensor]:
-    made = _plans[key]
-    circuits, samples = weights.shape[0], inputs.shape[1]
-    rows = circuits * ((samples + LANES - 1) // LANES) if keep else 0
+    made = _prepared[key].plan
+    circuits = weights.shape[0]
+    samples = inputs.shape[:-1].numel() if circuits == 1 else inputs.shape[0]
+    lanes = lanes_for(samples)
+    rows = circuits * ((samples + lanes - 1) // lanes) if keep else 0
     return (
-        inputs.new_empty(circuits, samples, made.circuit.outputs),
-        inputs.new_empty(rows, made.state_size),
+        inputs.new_empty(_output_shape(inputs.shape, circuits, made.circuit.outputs)),
+        inputs.new_empty(rows, made.state_size(lanes)),
     )
 
 
@@ -134,36 +187,31 @@ def _keep_for_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, 
 
 
 def _backward(ctx: Any, gradient: Tensor | None, _: Tensor | None) -> tuple[Any, ...]:
+    if gradient is None:
+        return (None,) * 5
     angles, weights, states = ctx.saved_tensors
-    by_both: Sequence[Tensor | None] = None, None
-    if gradient is not None and torch.is_grad_enabled():
-        by_both = _twice_differentiable(ctx, angles, weights, gradient)
-    elif gradient is not None:
-        call = getattr(ctx, "call", None)
-        by_both = (
-            call.backward(gradient, states)
-            if call
-            else backward_operator(gradient, states, angles, weights, ctx.key)
-        )
-    return *by_both, None, None, None
+    if torch.is_grad_enabled():
+        return _twice_differentiable(ctx, angles, weights, gradient)
+    return *backward_operator(gradient, states, angles, weights, ctx.key), None, None, None
 
 
 def _twice_differentiable(
     ctx: Any, angles: Tensor, weights: Tensor, gradient: Tensor
-) -> list[Tensor | None]:
+) -> tuple[Any, ...]:
     """The gradients as functions of all that they depend on, from the plain path."""
     if not ctx.twice:
         raise RuntimeError(
             "diff_method='fused' differentiates once, but a second derivative was asked for "
             "(create_graph=True): use diff_method='auto' or 'backprop'"
         )
-    values = simulate(_plans[ctx.key].circuit, angles, weights)
+    values = simulate_batch_first(_prepared[ctx.key].plan.circuit, angles, weights)
     pairs = zip((angles, weights), ctx.needs_input_grad, strict=False)
     wanted = [part for part, needed in pairs if needed]
     found = iter(
         torch.autograd.grad(values, wanted, gradient, create_graph=True, materialize_grads=True)
     )
-    return [next(found) if needed else None for needed in ctx.needs_input_grad[:2]]
+    by_both = [next(found) if needed else None for needed in ctx.needs_input_grad[:2]]
+    return *by_both, None, None, None
 
 
 circuit_operator.register_autograd(_backward, setup_context=_keep_for_backward)
@@ -173,101 +221,101 @@ class _Eager(torch.autograd.Function):
     """The operator without torch's dispatcher, which takes longer than a circuit of 4 qubits."""
 
     @staticmethod
-    def forward(ctx: Any, *arguments: Any) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, *arguments: Any) -> Tensor:
         # Not by `setup_context`: torch then inspects the signature at each call.
-        inputs, weights, key, keep, _ = arguments
-        ctx.call = _Call(_plans[key], inputs, weights)
-        results: tuple[Tensor, Tensor] = ctx.call.forward(keep)
-        _keep_for_backward(ctx, arguments, results)
-        return results
+        inputs, weights, ctx.key, keep, ctx.twice = arguments
+        ctx.call = _Call(_prepared[ctx.key], inputs, weights)
+        outputs: Tensor
+        outputs, ctx.states = ctx.call.forward(keep)
+        ctx.save_for_backward(inputs, weights)
+        return outputs
 
-    backward = staticmethod(_backward)
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
+        inputs, weights = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            return _twice_differentiable(ctx, inputs, weights, gradients[0])
+        return *ctx.call.backward(gradients[0], ctx.states), None, None, None
 
 
 class _Call:
-    """Shapes and angles of one call, in numpy."""
+    """One call: its tensors, and what they are for the compiled code."""
 
-    def __init__(self, made: Plan, inputs: Tensor, weights: Tensor):
-        self.made = made
-        self.circuits, self.samples = weights.shape[0], inputs.shape[1]
-        self.tiles = -(-self.samples // LANES)
-        half_inputs = 0.5 * _numpy(inputs)
-        self.cosines, self.sines = np.cos(half_inputs), np.sin(half_inputs)
-        half_weights = 0.5 * _numpy(weights)
-        if made.constants.size:
-            constants = np.broadcast_to(0.5 * made.constants, (self.circuits, made.constants.size))
-            half_weights = np.concatenate([half_weights, constants], 1)
-        self.weight_cosines, self.weight_sines = np.cos(half_weights), np.sin(half_weights)
-        self.sizes = (
-            made.parts,
-            made.circuit.qubits,
-            made.layers,
-            made.circuit.inputs,
-            made.circuit.outputs,
-        )
+    def __init__(self, prepared: _Prepared, inputs: Tensor, weights: Tensor):
+        self.inputs, self.weights = inputs.contiguous(), weights.contiguous()
+        self.program = prepared.plan.program
+        circuits, shape = weights.shape[0], inputs.shape
+        samples = shape[:-1].numel() if circuits == 1 else shape[0]
+        input_circuits = circuits if len(shape) == 3 else 1
+        self.out_shape = _output_shape(shape, circuits, self.program.outputs)
+        addresses = self.inputs.data_ptr(), self.weights.data_ptr()
+        self.batch = Batch(samples, circuits, min(circuits, input_circuits), *addresses)
+        self.setup = prepared.setups[lanes_for(samples)]
+        self.tiles = -(-samples // self.setup.lanes)
 
     def forward(self, keep: bool) -> tuple[Tensor, Tensor]:
         """See `_run`."""
-        outputs = _floats(self.circuits, self.samples, self.made.circuit.outputs)
-        states = _floats(self.circuits * self.tiles if keep else 0, self.made.state_size)
-        size = adjoint.forward_scratch(*self.sizes)
-        arrays = states.numpy(), outputs.numpy()
-        self.in_threads(adjoint.forward, size, FORWARD_NS, keep, *arrays)
+        setup = self.setup
+        outputs = _floats(self.out_shape)
+        states = _floats((self.batch.circuits * self.tiles if keep else 0, setup.state_size))
+        to = states.data_ptr(), outputs.data_ptr()
+        if self.in_threads(adjoint.forward, setup.forward_scratch, FORWARD_NS, *to):
+            wrong = int((~self.inputs.isfinite()).sum())
+            raise ValueError(f"{wrong} of {self.inputs.numel()} angles are NaN or infinite")
         return outputs, states
 
     def backward(self, gradient: Tensor, states: Tensor) -> tuple[Tensor, Tensor]:
         """See `_run_backward`."""
-        by_input = np.empty((self.circuits, self.samples, self.cosines.shape[2]), np.float32)
-        slots = self.weight_cosines.shape[1]
-        by_weight = np.empty((self.circuits * self.tiles, slots), np.float32)
-        size = adjoint.backward_scratch(*self.sizes)
-        arrays = states.numpy(), _numpy(gradient), by_input, by_weight
-        self.in_threads(adjoint.backward, size, BACKWARD_NS, *arrays)
-        if self.cosines.shape[0] < self.circuits:
-            by_input = by_input.sum(0, keepdims=True)
-        by_tile = by_weight.reshape(self.circuits, self.tiles, slots)
-        by_weight = by_tile[..., : self.made.circuit.weights].sum(1)
-        return torch.from_numpy(by_input), torch.from_numpy(by_weight)
+        gradient = gradient.contiguous()
+        samples, circuits, tiles = self.batch.samples, self.batch.circuits, self.tiles
+        inputs, weights = self.program.inputs, self.program.weights
+        slots = weights + len(self.program.constants)
+        by_input = _floats(self.inputs.shape)
+        by_weight = _floats(self.weights.shape)
+        shared = self.batch.input_circuits < circuits
+        by_circuit = _floats((samples, circuits, inputs)) if shared else by_input
+        by_tile = _floats((circuits, tiles, slots))
+        to = gradient.data_ptr(), by_circuit.data_ptr(), by_tile.data_ptr()
+        size = self.setup.backward_scratch
+        self.in_threads(adjoint.backward, size, BACKWARD_NS, states.data_ptr(), *to)
+        if shared:
+            sums = by_input.data_ptr()
+            adjoint.add_up(by_circuit.data_ptr(), samples, circuits, inputs, inputs, sums)
+        sums = by_weight.data_ptr()
+        adjoint.add_up(by_tile.data_ptr(), circuits, tiles, slots, weights, sums)
+        return by_input, by_weight
 
     def in_threads(
-        self, run: Callable[..., None], scratch: int, nanoseconds: float, *arrays: Any
-    ) -> None:
-        """Run all tiles, on several threads if there is work for them."""
-        tiles = self.circuits * self.tiles
-        made = self.made
-        work = tiles * 2**made.circuit.qubits * made.parts * made.circuit.qubits * made.layers
-        wanted = 1 + int(work * nanoseconds / ONE_THREAD)
-        threads = max(1, min(torch.get_num_threads(), tiles, wanted))
-        edges = [tiles * i // threads for i in range(threads + 1)]
-        given = (
-            made.program,
-            made.circuit.qubits,
-            (0,) * made.parts,
-            self.cosines,
-            self.sines,
-            self.weight_cosines,
-            self.weight_sines,
-        )
+        self, run: Callable[..., int], scratch: int, nanoseconds: float, *to: int
+    ) -> int:
+        """Run all tiles, on several threads if there is work for them, and add up the results."""
+        setup, tiles = self.setup, self.batch.circuits * self.tiles
+        wanted = 1 + int(tiles * setup.work * nanoseconds / ONE_THREAD)
+        threads = 1 if wanted == 1 else max(1, min(torch.get_num_threads(), tiles, wanted))
 
-        def part(i: int) -> None:
-            run(*given, edges[i], edges[i + 1], _scratch(scratch), *arrays)
+        def part(first: int, last: int) -> int:
+            work = _scratch(scratch)  # a name that keeps it alive
+            return run(*setup.given, self.batch, first, last, work.data_ptr(), scratch, *to)
 
-        with nullcontext() if (run, made.parts) in _compiled else announced_if_slow():
-            others = [_pool(os.getpid()).submit(part, i) for i in range(1, threads)]
-            part(0)
-            for other in others:
-                other.result()
-        _compiled.add((run, made.parts))
+        kind = run, setup.kind
+        # A call of a kind not met in this process may have to be compiled.
+        with nullcontext() if kind in _compiled else announced_if_slow():
+            if threads == 1:
+                result = part(0, tiles)
+            else:
+                edges = [tiles * i // threads for i in range(threads + 1)]
+                others = [
+                    _pool(os.getpid()).submit(part, *edge)
+                    for edge in itertools.pairwise(edges[1:])
+                ]
+                result = part(0, edges[1]) + sum(other.result() for other in others)
+        _compiled.add(kind)
+        return result
 
 
-def _floats(*shape: int) -> Tensor:
+def _floats(shape: tuple[int, ...]) -> Tensor:
     """Uninitialised, aligned to 64 bytes; torch's default dtype and device are the user's."""
     return torch.empty(shape, dtype=torch.float32, device="cpu")
-
-
-def _numpy(tensor: Tensor) -> NDArray[np.float32]:
-    array: NDArray[np.float32] = tensor.detach().contiguous().numpy()
-    return array
 
 
 # Threads of a pool sleep while they wait; OpenMP's spin, and two spinning threads on two busy cores
@@ -280,11 +328,11 @@ def _pool(process: int) -> ThreadPoolExecutor:
 _own = threading.local()
 
 
-def _scratch(size: int) -> NDArray[np.float32]:
-    """Uninitialised floats of this thread alone; torch aligns them to 64 bytes."""
-    kept: NDArray[np.float32] | None = getattr(_own, "scratch", None)
-    if kept is None or kept.size < size:
-        kept = _floats(size).numpy()
+def _scratch(size: int) -> Tensor:
+    """Uninitialised floats of this thread alone."""
+    kept: Tensor | None = getattr(_own, "scratch", None)
+    if kept is None or len(kept) < size:
+        kept = _floats((size,))
         if size <= KEPT_SCRATCH:
             _own.scratch = kept
     return kept

@@ -4,6 +4,8 @@ A state is a flat array of 2^Q amplitudes in lanes, qubit 0 the most significant
 Two neighbouring qubits are rotated in one pass (radix 4): four amplitudes are loaded once for two
 gates. An entangler costs nothing of its own: the last pass of its layer stores each amplitude where
 the entangler sends it. Backward runs the same passes in reverse on the ket and the bra at once.
+
+In all that follows `like` says what an amplitude is, and `gate_like` what a gate's a and b are.
 """
 
 from typing import Any
@@ -14,11 +16,11 @@ from hqgan.quantum.kernel.amplitudes import (
     book_torque,
     inverse,
     load,
-    load_signed,
+    load_moved,
     no_torque,
     one,
     store,
-    store_signed,
+    store_moved,
     store_torque,
     times,
     turn,
@@ -38,23 +40,36 @@ def spread(t: int, low: int, low_bits: int, run_bits: int, zeros: int, base: int
     return base + ((((bits >> low) << (low + zeros)) | kept) << low_bits) + run
 
 
+@inline
+def fetch(first: bool, old: Any, new: Any, entangler: Any, x: int, like: Amplitude) -> Amplitude:
+    """Amplitude x: before the first pass of the way back it is still where the entangler put it."""
+    if first:
+        return load_moved(old, entangler, x, like)
+    return load(new, x, like)
+
+
+@inline
+def put(last: bool, old: Any, new: Any, entangler: Any, x: int, value: Amplitude) -> None:
+    """Amplitude x: from the last pass of a layer it goes where the entangler sends it."""
+    if last:
+        store_moved(new, entangler, x, value)
+    else:
+        store(old, x, value)
+
+
 @function
 def product_state(
-    gates: Any, qubits: int, work: Any, state: Any, target: Any, sign: Any, parts: Amplitude
+    gates: Any, qubits: int, work: Any, state: Any, entangler: Any, like: Amplitude
 ) -> None:
     """First columns (a, b) of each qubit's first gate, multiplied out; `work` is overwritten."""
-    store(work, 0, one(parts))
+    store(work, 0, one(like))
     for qubit in range(qubits):
-        a, b = load(gates, 2 * qubit, parts), load(gates, 2 * qubit + 1, parts)
+        a, b = load(gates, 2 * qubit, like), load(gates, 2 * qubit + 1, like)
         last = qubit + 1 == qubits
         for x in range((1 << qubit) - 1, -1, -1):  # downward: 2x and 2x + 1 are free by then
-            prefix = load(work, x, parts)
-            if last:
-                store_signed(state, target, sign, 2 * x, times(a, prefix))
-                store_signed(state, target, sign, 2 * x + 1, times(b, prefix))
-            else:
-                store(work, 2 * x, times(a, prefix))
-                store(work, 2 * x + 1, times(b, prefix))
+            prefix = load(work, x, like)
+            put(last, work, state, entangler, 2 * x, times(a, prefix))
+            put(last, work, state, entangler, 2 * x + 1, times(b, prefix))
 
 
 @function
@@ -65,25 +80,20 @@ def undo_product_state(
     bra: Any,
     new_ket: Any,
     new_bra: Any,
-    target: Any,
-    sign: Any,
+    entangler: Any,
     torques: Any,
-    parts: Amplitude,
+    like: Amplitude,
 ) -> None:
     """Fold qubit after qubit back to |0>, whose amplitude of 1 is then zero and not computed."""
     for qubit in range(qubits - 1, -1, -1):
-        a, b = inverse(load(gates, 2 * qubit, parts), load(gates, 2 * qubit + 1, parts))
-        torque = no_torque(parts)
+        a, b = inverse(load(gates, 2 * qubit, like), load(gates, 2 * qubit + 1, like))
+        torque = no_torque(like)
         first = qubit + 1 == qubits
         for x in range(1 << qubit):
-            if first:
-                ket0 = load_signed(ket, target, sign, 2 * x, parts)
-                ket1 = load_signed(ket, target, sign, 2 * x + 1, parts)
-                bra0 = load_signed(bra, target, sign, 2 * x, parts)
-                bra1 = load_signed(bra, target, sign, 2 * x + 1, parts)
-            else:
-                ket0, ket1 = load(new_ket, 2 * x, parts), load(new_ket, 2 * x + 1, parts)
-                bra0, bra1 = load(new_bra, 2 * x, parts), load(new_bra, 2 * x + 1, parts)
+            ket0 = fetch(first, ket, new_ket, entangler, 2 * x, like)
+            ket1 = fetch(first, ket, new_ket, entangler, 2 * x + 1, like)
+            bra0 = fetch(first, bra, new_bra, entangler, 2 * x, like)
+            bra1 = fetch(first, bra, new_bra, entangler, 2 * x + 1, like)
             torque = add_torque(torque, bra0, bra1, ket0, ket1)
             store(new_ket, x, turn(a, b, ket0, ket1)[0])
             store(new_bra, x, turn(a, b, bra0, bra1)[0])
@@ -93,14 +103,13 @@ def undo_product_state(
 @function
 def layer(
     gates: Any,
-    first_gate: int,
     qubits: int,
     groups: Any,
     state: Any,
     new_state: Any,
-    target: Any,
-    sign: Any,
-    parts: Amplitude,
+    entangler: Any,
+    gate_like: Amplitude,
+    like: Amplitude,
 ) -> None:
     """Rotate every qubit of `state` and store it entangled to `new_state`.
 
@@ -116,42 +125,29 @@ def layer(
             base = (high << (qubits - top)) + (low_part << run_bits)
             for qubit in range(top, bottom, 2):
                 last = top == 0 and qubit + 2 >= bottom
-                gate = 2 * (first_gate + qubit)
-                a, b = load(gates, gate, parts), load(gates, gate + 1, parts)
+                a, b = load(gates, 2 * qubit, gate_like), load(gates, 2 * qubit + 1, gate_like)
                 if qubit + 1 == bottom:
                     step = 1 << low_bits
                     for t in range(1 << (bottom - top - 1 + run_bits)):
                         x = spread(t, 0, low_bits, run_bits, 1, base)
-                        s0, s1 = load(state, x, parts), load(state, x + step, parts)
-                        s0, s1 = turn(a, b, s0, s1)
-                        if last:
-                            store_signed(new_state, target, sign, x, s0)
-                            store_signed(new_state, target, sign, x + step, s1)
-                        else:
-                            store(state, x, s0)
-                            store(state, x + step, s1)
+                        s0, s1 = turn(a, b, load(state, x, like), load(state, x + step, like))
+                        put(last, state, new_state, entangler, x, s0)
+                        put(last, state, new_state, entangler, x + step, s1)
                     continue
-                c, d = load(gates, gate + 2, parts), load(gates, gate + 3, parts)
+                c, d = load(gates, 2 * qubit + 2, gate_like), load(gates, 2 * qubit + 3, gate_like)
                 below = bottom - qubit - 2
                 step = 1 << (below + low_bits)
                 for t in range(1 << (bottom - top - 2 + run_bits)):
                     x = spread(t, below, low_bits, run_bits, 2, base)
-                    s0, s1 = load(state, x, parts), load(state, x + step, parts)
-                    s2, s3 = load(state, x + 2 * step, parts), load(state, x + 3 * step, parts)
-                    s0, s2 = turn(a, b, s0, s2)
-                    s1, s3 = turn(a, b, s1, s3)
+                    y, z, w = x + step, x + 2 * step, x + 3 * step
+                    s0, s2 = turn(a, b, load(state, x, like), load(state, z, like))
+                    s1, s3 = turn(a, b, load(state, y, like), load(state, w, like))
                     s0, s1 = turn(c, d, s0, s1)
                     s2, s3 = turn(c, d, s2, s3)
-                    if last:
-                        store_signed(new_state, target, sign, x, s0)
-                        store_signed(new_state, target, sign, x + step, s1)
-                        store_signed(new_state, target, sign, x + 2 * step, s2)
-                        store_signed(new_state, target, sign, x + 3 * step, s3)
-                    else:
-                        store(state, x, s0)
-                        store(state, x + step, s1)
-                        store(state, x + 2 * step, s2)
-                        store(state, x + 3 * step, s3)
+                    put(last, state, new_state, entangler, x, s0)
+                    put(last, state, new_state, entangler, y, s1)
+                    put(last, state, new_state, entangler, z, s2)
+                    put(last, state, new_state, entangler, w, s3)
 
 
 @function
@@ -164,18 +160,18 @@ def undo_layer(
     bra: Any,
     new_ket: Any,
     new_bra: Any,
-    target: Any,
-    sign: Any,
+    entangler: Any,
     torques: Any,
-    parts: Amplitude,
+    gate_like: Amplitude,
+    like: Amplitude,
 ) -> None:
-    """Take ket and bra back through a layer, and write the torque on each of its gates.
+    """Take ket and bra back through a layer, and write the torque on its gates from `first_gate`.
 
     A gate's torque is taken after it; the other gates of the layer act on other qubits and do not
     matter. Arrays as in `layer`: the new ones may be the old ones if the entangler moves nothing.
     """
     for qubit in range(qubits):
-        store_torque(torques, first_gate + qubit, no_torque(parts))
+        store_torque(torques, first_gate + qubit, no_torque(gate_like))
     for group in range(len(groups)):
         top, bottom = groups[group, 0], groups[group, 1]
         low_bits = qubits - bottom
@@ -186,21 +182,17 @@ def undo_layer(
             base = (high << (qubits - top)) + (low_part << run_bits)
             for qubit in range(top, bottom, 2):
                 first = group == 0 and qubit == top
-                gate = first_gate + qubit
-                a, b = inverse(load(gates, 2 * gate, parts), load(gates, 2 * gate + 1, parts))
-                torque = no_torque(parts)
+                a, b = load(gates, 2 * qubit, gate_like), load(gates, 2 * qubit + 1, gate_like)
+                a, b = inverse(a, b)
+                torque = no_torque(gate_like)
                 if qubit + 1 == bottom:
                     step = 1 << low_bits
                     for t in range(1 << (bottom - top - 1 + run_bits)):
                         x = spread(t, 0, low_bits, run_bits, 1, base)
-                        if first:
-                            k0 = load_signed(ket, target, sign, x, parts)
-                            k1 = load_signed(ket, target, sign, x + step, parts)
-                            b0 = load_signed(bra, target, sign, x, parts)
-                            b1 = load_signed(bra, target, sign, x + step, parts)
-                        else:
-                            k0, k1 = load(new_ket, x, parts), load(new_ket, x + step, parts)
-                            b0, b1 = load(new_bra, x, parts), load(new_bra, x + step, parts)
+                        k0 = fetch(first, ket, new_ket, entangler, x, like)
+                        k1 = fetch(first, ket, new_ket, entangler, x + step, like)
+                        b0 = fetch(first, bra, new_bra, entangler, x, like)
+                        b1 = fetch(first, bra, new_bra, entangler, x + step, like)
                         torque = add_torque(torque, b0, b1, k0, k1)
                         k0, k1 = turn(a, b, k0, k1)
                         b0, b1 = turn(a, b, b0, b1)
@@ -208,29 +200,24 @@ def undo_layer(
                         store(new_ket, x + step, k1)
                         store(new_bra, x, b0)
                         store(new_bra, x + step, b1)
-                    book_torque(torques, gate, torque)
+                    book_torque(torques, first_gate + qubit, torque)
                     continue
-                c, d = inverse(load(gates, 2 * gate + 2, parts), load(gates, 2 * gate + 3, parts))
-                torque_below = no_torque(parts)
+                c, d = load(gates, 2 * qubit + 2, gate_like), load(gates, 2 * qubit + 3, gate_like)
+                c, d = inverse(c, d)
+                torque_below = no_torque(gate_like)
                 below = bottom - qubit - 2
                 step = 1 << (below + low_bits)
                 for t in range(1 << (bottom - top - 2 + run_bits)):
                     x = spread(t, below, low_bits, run_bits, 2, base)
                     y, z, w = x + step, x + 2 * step, x + 3 * step
-                    if first:
-                        k0 = load_signed(ket, target, sign, x, parts)
-                        k1 = load_signed(ket, target, sign, y, parts)
-                        k2 = load_signed(ket, target, sign, z, parts)
-                        k3 = load_signed(ket, target, sign, w, parts)
-                        b0 = load_signed(bra, target, sign, x, parts)
-                        b1 = load_signed(bra, target, sign, y, parts)
-                        b2 = load_signed(bra, target, sign, z, parts)
-                        b3 = load_signed(bra, target, sign, w, parts)
-                    else:
-                        k0, k1 = load(new_ket, x, parts), load(new_ket, y, parts)
-                        k2, k3 = load(new_ket, z, parts), load(new_ket, w, parts)
-                        b0, b1 = load(new_bra, x, parts), load(new_bra, y, parts)
-                        b2, b3 = load(new_bra, z, parts), load(new_bra, w, parts)
+                    k0 = fetch(first, ket, new_ket, entangler, x, like)
+                    k1 = fetch(first, ket, new_ket, entangler, y, like)
+                    k2 = fetch(first, ket, new_ket, entangler, z, like)
+                    k3 = fetch(first, ket, new_ket, entangler, w, like)
+                    b0 = fetch(first, bra, new_bra, entangler, x, like)
+                    b1 = fetch(first, bra, new_bra, entangler, y, like)
+                    b2 = fetch(first, bra, new_bra, entangler, z, like)
+                    b3 = fetch(first, bra, new_bra, entangler, w, like)
                     torque = add_torque(torque, b0, b2, k0, k2)
                     torque = add_torque(torque, b1, b3, k1, k3)
                     torque_below = add_torque(torque_below, b0, b1, k0, k1)
@@ -251,5 +238,5 @@ def undo_layer(
                     store(new_bra, y, b1)
                     store(new_bra, z, b2)
                     store(new_bra, w, b3)
-                book_torque(torques, gate, torque)
-                book_torque(torques, gate + 1, torque_below)
+                book_torque(torques, first_gate + qubit, torque)
+                book_torque(torques, first_gate + qubit + 1, torque_below)

@@ -8,6 +8,7 @@ would pay for rotations that do nothing, and does not fit.
 import hashlib
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import NamedTuple
@@ -18,11 +19,12 @@ from numpy.typing import NDArray
 from hqgan.quantum.circuit import Circuit, Expectations, Probabilities
 from hqgan.quantum.schedule import Moment, Rotations, schedule
 
-LANES = 16
-"""Samples that are simulated at once: as many float32 as fill a register of AVX-512."""
+WIDE, NARROW = 16, 4
+"""Samples that are simulated at once: as many float32 as fill a register of AVX-512, or of SSE."""
 
 MAX_QUBITS = 20
 X, Y, Z = range(3)
+BEFORE, AFTER = X, Z  # parts of a chain RZ ... RY ... RZ ... beside its Y, where X has no place
 FROM_WEIGHT, FROM_INPUT = range(2)
 
 # Every gate of one wire as rotations in time order, up to a phase: None is the gate's own angle.
@@ -43,20 +45,49 @@ HIGH_QUBITS = 6  # at a time for the others, each with runs of neighbours long e
 class Program(NamedTuple):
     """What the compiled code reads; N = 2^Q, D layers. Gate g is layer g // Q on qubit g % Q.
 
-    Rotations k of gate g are those from chains[g] to chains[g + 1]: (axis, source, slot). After
-    layer l, amplitude x times sign[e, x] goes to target[e, x] with e = entangler[l].
+    Rotations k of gate g are those from chains[g] to chains[g + 1]: (axis, source, slot), in real
+    gates (part, source, slot). After layer l, amplitude x times sign[e, x] goes to target[e, x] with
+    e = entangler[l].
     """
 
-    rotations: NDArray[np.int32]  # (rotations, 3)
+    qubits: int
+    inputs: int
+    weights: int
+    outputs: int
+    constants: NDArray[np.float32]  # radians; they follow the weights in the numbering of slots
+    rotations: NDArray[np.int32]  # (rotations, 3) in time order
     chains: NDArray[np.int32]  # (D Q + 1,)
     entangler: NDArray[np.int32]  # (D,)
     target: NDArray[np.int32]  # (entanglers, N)
     sign: NDArray[np.float32]  # (entanglers, N)
     moves: NDArray[np.bool_]  # (entanglers,) whether any target differs from its x
+    phased: NDArray[np.bool_]  # (D,) whether RZs taken out of gates are around that entangler
     groups: NDArray[np.int32]  # (groups, 2) qubits (first, last + 1) rotated in one sweep
     z_words: NDArray[np.int32]  # (words, 2) output, bits of Z in the word
+    butterflies: NDArray[np.int32]  # (steps, 2) start and half length, to the words of Z
     x_words: NDArray[np.int32]  # (words, 2) output, bits of X in the word
     outcome: NDArray[np.int32]  # (N,) the probability that x adds to; or empty
+
+
+class Batch(NamedTuple):
+    """What is run, in numbers that compiled code can take; addresses are of contiguous float32."""
+
+    samples: int  # B
+    circuits: int  # C
+    input_circuits: int  # C, or 1 where all circuits have the same inputs
+    inputs: int  # address of (B, C or 1, I), radians
+    weights: int  # address of (C, P), radians
+
+
+Shape = tuple[tuple[tuple[()], ...], ...]
+
+
+def shape(parts: int, lanes: int) -> Shape:
+    """A stand-in for an amplitude of `parts` numbers in `lanes`: only its lengths mean something.
+
+    Compiled code knows the lengths of tuples when it is compiled, and empty tuples are nothing.
+    """
+    return (((),) * lanes,) * parts
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,29 +97,31 @@ class Plan:
     Args:
         circuit: what is run.
         program: tables for the compiled code.
-        constants: angles, radians, that follow the P weights in the numbering of slots.
         real: whether amplitudes are real numbers.
+        real_gates: whether the gates after the first layer are, RZs apart.
     """
 
     circuit: Circuit
     program: Program
-    constants: NDArray[np.float32]
     real: bool
-
-    @property
-    def parts(self) -> int:
-        """Numbers in an amplitude."""
-        return 1 if self.real else 2
+    real_gates: bool
 
     @property
     def layers(self) -> int:
         """Rotations of all qubits, of which the first costs next to nothing."""
         return len(self.program.entangler)
 
-    @property
-    def state_size(self) -> int:
-        """Numbers in the states of 16 samples."""
-        return int(2**self.circuit.qubits) * self.parts * LANES
+    def like(self, lanes: int) -> Shape:
+        """What an amplitude is."""
+        return shape(1 if self.real else 2, lanes)
+
+    def gate_like(self, lanes: int) -> Shape:
+        """What a and b of a gate after the first layer are."""
+        return shape(1 if self.real_gates else 2, lanes)
+
+    def state_size(self, lanes: int) -> int:
+        """Numbers in the states of so many samples."""
+        return int(2**self.circuit.qubits) * len(self.like(lanes)) * lanes
 
     @cached_property
     def key(self) -> int:
@@ -121,36 +154,52 @@ def misfit(circuit: Circuit) -> str | None:
 def plan(circuit: Circuit) -> Plan:
     """Write the tables for a circuit without `misfit` and without post-selection."""
     layers = _layers(circuit)
+    z_words, x_words, outcome = _readout(circuit)
+    gates = [_chain(moments, wire) for moments, *_ in layers for wire in range(circuit.qubits)]
+    if not len(x_words):
+        for gate in gates[-circuit.qubits :]:  # last phases change no probability
+            while gate and gate[-1][0] == Z:
+                gate.pop()
+    real = all(axis == Y for gate in gates for axis, *_ in gate)
+    parts = [_parts(gate) for gate in gates[circuit.qubits :]]
+    real_gates = None not in parts
     rotations: list[tuple[int, int, int]] = []
     chains = [0]
     constants: list[float] = []
-    for moments, *_ in layers:
-        for wire in range(circuit.qubits):
-            for axis, source, slot in _chain(moments, wire):
-                if source == "constant":
-                    rotations.append((axis, FROM_WEIGHT, circuit.weights + len(constants)))
-                    constants.append(slot)
-                else:
-                    from_ = FROM_INPUT if source == "input" else FROM_WEIGHT
-                    rotations.append((axis, from_, int(slot)))
-            chains.append(len(rotations))
+    for number, gate in enumerate(gates):
+        inner = parts[number - circuit.qubits] if number >= circuit.qubits else None
+        kinds = inner if real_gates and inner is not None else [axis for axis, *_ in gate]
+        for kind, (_, source, slot) in zip(kinds, gate, strict=True):
+            if source == "constant":
+                rotations.append((kind, FROM_WEIGHT, circuit.weights + len(constants)))
+                constants.append(slot)
+            else:
+                from_ = FROM_INPUT if source == "input" else FROM_WEIGHT
+                rotations.append((kind, from_, int(slot)))
+        chains.append(len(rotations))
     tables, entangler = _entanglers(layers, circuit.qubits)
-    z_words, x_words, outcome = _readout(circuit)
     targets = np.stack([target for target, _ in tables])
+    steps = list(_butterflies({int(bits) for _, bits in z_words}, 0, targets.shape[1]))
     program = Program(
+        qubits=circuit.qubits,
+        inputs=circuit.inputs,
+        weights=circuit.weights,
+        outputs=circuit.outputs,
+        constants=np.array(constants, np.float32),
         rotations=np.array(rotations, np.int32).reshape(-1, 3),
         chains=np.array(chains, np.int32),
         entangler=np.array(entangler, np.int32),
         target=targets,
         sign=np.stack([sign for _, sign in tables]),
         moves=(targets != np.arange(targets.shape[1])).any(1),
+        phased=_phased(parts, circuit.qubits),
         groups=np.array(_groups(circuit.qubits), np.int32),
         z_words=z_words,
+        butterflies=np.array(steps, np.int32).reshape(-1, 2),
         x_words=x_words,
         outcome=outcome,
     )
-    real = all(axis == Y for axis, *_ in rotations)
-    return Plan(circuit, program, np.array(constants, np.float32), real)
+    return Plan(circuit, program, real, real_gates)
 
 
 _Table = tuple[NDArray[np.int32], NDArray[np.float32]]
@@ -188,6 +237,42 @@ def _chain(moments: list[Moment], wire: int) -> list[tuple[int, str, float]]:
             else:
                 chain.append((axis, "constant", fixed))
     return chain
+
+
+def _parts(chain: list[tuple[int, str, float]]) -> list[int] | None:
+    """`BEFORE`, `Y` or `AFTER` for each rotation; None if the chain is more than RZ ... RY ... RZ.
+
+    An RZ by an input is none of these: its phases would differ between samples.
+    """
+    parts: list[int] = []
+    for axis, source, _ in chain:
+        if axis == Z and source != "input":
+            parts.append(AFTER if Y in parts else BEFORE)
+        elif axis == Y and AFTER not in parts:
+            parts.append(Y)
+        else:
+            return None
+    return parts
+
+
+def _phased(parts: list[list[int] | None], qubits: int) -> NDArray[np.bool_]:
+    """For each layer: are there RZs after its RYs, or before those of the next layer?"""
+    layers = len(parts) // qubits
+    phased = np.zeros(layers + 1, np.bool_)
+    for number, part in enumerate(parts):
+        layer = 1 + number // qubits
+        phased[layer] |= AFTER in (part or ())
+        phased[layer - 1] |= BEFORE in (part or ())
+    return phased
+
+
+def _butterflies(words: set[int], start: int, size: int) -> Iterator[tuple[int, int]]:
+    """Steps of the Walsh transform that lead to words, from `start` on, in an order that works."""
+    if words and size > 1:
+        half = size // 2
+        yield start, half
+        yield from _butterflies({word for word in words if not word & half}, start, half)
+        yield from _butterflies({word for word in words if word & half}, start + half, half)
 
 
 def _entanglers(layers: list[_Layer], qubits: int) -> tuple[list[_Table], list[int]]:
