@@ -5,8 +5,9 @@ otherwise. Numba knows a tuple's length when it compiles, so each function below
 `len` picks the branch, and the others leave no trace. An argument `like` is any amplitude of the
 kind that is meant, or such a tuple with lengths in place of lanes (`shape` in `plan`).
 
-A gate is a rotation, up to a phase that no measurement sees: [[a, -b*], [b, a*]]. Its a and b are
-of the state's kind, or real where all that is not real has been taken out of it (see `plan`).
+A gate is a rotation, up to a phase that no measurement sees: [[a, -b*], [b, a*]], of which the
+first layer needs the column (a, b) alone. Later gates are real where all that is not real has been
+taken out of them (see `plan`), also if the state is not, and are then given as `turn` says.
 """
 
 from typing import Any
@@ -122,14 +123,16 @@ def divide_by_entry(phase: Any, x: int, value: Amplitude) -> Amplitude:
 
 @inline
 def turn(a: Amplitude, b: Amplitude, x: Amplitude, y: Amplitude) -> tuple[Amplitude, Amplitude]:
-    """The gate on (x, y): (a x - b* y, b x + a* y), as chains of fused multiply-adds."""
-    if len(x) == 1:
-        return (a[0] * x[0] - b[0] * y[0],), (b[0] * x[0] + a[0] * y[0],)
+    """The gate on (x, y), as chains of fused multiply-adds.
+
+    A complex gate gives (a x - b* y, b x + a* y). A real one turns by an angle h of which a is
+    tan(h / 2) and b is sin(h): in three shears, x - a y, then y + b x, then x - a y, which are
+    three quarters of a rotation's arithmetic.
+    """
     if len(a) == 1:
-        return (
-            (a[0] * x[0] - b[0] * y[0], a[0] * x[1] - b[0] * y[1]),
-            (b[0] * x[0] + a[0] * y[0], b[0] * x[1] + a[0] * y[1]),
-        )
+        x = add_scaled(x, -a[0], y)
+        y = add_scaled(y, b[0], x)
+        return add_scaled(x, -a[0], y), y
     return (
         (
             a[0] * x[0] - a[1] * x[1] - b[0] * y[0] - b[1] * y[1],
@@ -146,8 +149,19 @@ def turn(a: Amplitude, b: Amplitude, x: Amplitude, y: Amplitude) -> tuple[Amplit
 def inverse(a: Amplitude, b: Amplitude) -> tuple[Amplitude, Amplitude]:
     """The gate that undoes (a, b)."""
     if len(a) == 1:
-        return a, (-b[0],)
+        return (-a[0],), (-b[0],)
     return (a[0], -a[1]), (-b[0], -b[1])
+
+
+@inline
+def fold(a: Amplitude, b: Amplitude, x: Amplitude, y: Amplitude) -> Amplitude:
+    """a* x + b* y: how much of the column (a, b) is in (x, y)."""
+    if len(a) == 1:
+        return (a[0] * x[0] + b[0] * y[0],)
+    return (
+        a[0] * x[0] + a[1] * x[1] + b[0] * y[0] + b[1] * y[1],
+        a[0] * x[1] - a[1] * x[0] + b[0] * y[1] - b[1] * y[0],
+    )
 
 
 @inline

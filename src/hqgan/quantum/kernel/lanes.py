@@ -3,7 +3,7 @@
 Numba has no SIMD type, and it cannot prove that its arrays do not overlap, so the machine code of
 plain loops is several times slower. `Lanes` is LLVM's <16 x float>: one register of AVX-512, two of
 AVX2, four of NEON or SSE2; LLVM chooses for the machine it runs on. Lanes are loaded from and
-stored to any float32 array, and know + - * and negation. One sample lives in one lane throughout.
+stored to any float32 array, and know + - * / and negation. One sample lives in one lane throughout.
 
 How many lanes is part of the type, and so is known when numba compiles. An argument `like` says it:
 either lanes, or a tuple of so many empty tuples, which is a length and nothing else at run time.
@@ -136,6 +136,17 @@ def nearest(typing: Any, lanes: Any) -> Any:
 
 
 @_intrinsic
+def sign_of(typing: Any, lanes: Any) -> Any:
+    """1 or -1 in each lane; zeros have signs too."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        ones = ir.Constant(_vector(sig.args[0].count), [1.0] * sig.args[0].count)
+        return _call(builder, "llvm.copysign", [ones, args[0]])
+
+    return lanes(lanes), generate
+
+
+@_intrinsic
 def multiply_add(typing: Any, x: Any, y: Any, z: Any) -> Any:
     """x y + z with one rounding, which no other operation of lanes promises."""
 
@@ -176,4 +187,5 @@ def _teach(operation: Any, instruction: str, operands: int) -> None:
 _teach(operator.add, "fadd", 2)
 _teach(operator.sub, "fsub", 2)
 _teach(operator.mul, "fmul", 2)
+_teach(operator.truediv, "fdiv", 2)
 _teach(operator.neg, "fneg", 1)

@@ -14,6 +14,7 @@ from hqgan.quantum.kernel.amplitudes import (
     Amplitude,
     add_torque,
     book_torque,
+    fold,
     inverse,
     load,
     load_moved,
@@ -86,7 +87,7 @@ def undo_product_state(
 ) -> None:
     """Fold qubit after qubit back to |0>, whose amplitude of 1 is then zero and not computed."""
     for qubit in range(qubits - 1, -1, -1):
-        a, b = inverse(load(gates, 2 * qubit, like), load(gates, 2 * qubit + 1, like))
+        a, b = load(gates, 2 * qubit, like), load(gates, 2 * qubit + 1, like)
         torque = no_torque(like)
         first = qubit + 1 == qubits
         for x in range(1 << qubit):
@@ -95,8 +96,8 @@ def undo_product_state(
             bra0 = fetch(first, bra, new_bra, entangler, 2 * x, like)
             bra1 = fetch(first, bra, new_bra, entangler, 2 * x + 1, like)
             torque = add_torque(torque, bra0, bra1, ket0, ket1)
-            store(new_ket, x, turn(a, b, ket0, ket1)[0])
-            store(new_bra, x, turn(a, b, bra0, bra1)[0])
+            store(new_ket, x, fold(a, b, ket0, ket1))
+            store(new_bra, x, fold(a, b, bra0, bra1))
         store_torque(torques, qubit, torque)
 
 

@@ -27,6 +27,7 @@ from hqgan.quantum.kernel.lanes import (
     load_lanes,
     multiply_add,
     nearest,
+    sign_of,
     splat,
     store_lanes,
 )
@@ -128,6 +129,13 @@ def half_angle(
     return splat(cosines[slot], like[0]), splat(sines[slot], like[0])
 
 
+@inline
+def shears(cosine: Any, sine: Any) -> tuple[Any, Any]:
+    """tan(h / 2) and sin(h) for an angle h, or for h + pi, the same gate, if it is the smaller."""
+    sign = sign_of(cosine)
+    return sine * sign / (splat(1.0, cosine) + cosine * sign), sine * sign
+
+
 @function
 def build_gates(
     program: Any,
@@ -139,7 +147,10 @@ def build_gates(
     gates: Any,
     like: Amplitude,
 ) -> None:
-    """Multiply out the chains of gates `first` to `last` - 1; the first goes to gates[0]."""
+    """Multiply out the chains of gates `first` to `last` - 1; the first goes to gates[0].
+
+    Real gates of the first layer are (cosine, sine), later ones as `turn` wants them.
+    """
     lanes = lanes_in(like[0])
     for gate in range(first, last):
         start = 2 * len(like) * (gate - first) * lanes
@@ -150,6 +161,8 @@ def build_gates(
                 if program.rotations[k, 0] == Y:
                     c, s = half_angle(program.rotations[k], table, cosines, sines, like)
                     real_b, real_a = turn_plane(c, s, real_b, real_a)
+            if first > 0:
+                real_a, real_b = shears(real_a, real_b)
             store_lanes(gates, start, real_a)
             store_lanes(gates, start + lanes, real_b)
         else:
