@@ -26,7 +26,7 @@ from hqgan.quantum import (
 from hqgan.quantum.kernel import compiling, op
 from hqgan.quantum.kernel.op import FusedCircuit
 from hqgan.quantum.kernel.plan import misfit, plan
-from hqgan.quantum.statevector import simulate_batch_first
+from hqgan.quantum import statevector
 from random_circuits import angles, circuits, seeds, well_posed
 
 ATOL = 1e-5
@@ -56,7 +56,7 @@ def check(circuit: Circuit, inputs: Tensor, weights: Tensor, atol: float = ATOL)
     fused = FusedCircuit(circuit, twice=False)
     ours = values_and_gradients(fused, inputs.float(), weights.float())
     exact = [inputs.float().double(), weights.float().double()]
-    reference = values_and_gradients(lambda i, w: simulate_batch_first(circuit, i, w), *exact)
+    reference = values_and_gradients(lambda i, w: statevector.batch_first(statevector.simulate, circuit, i, w), *exact)
     for mine, theirs in zip(ours, reference, strict=False):
         assert mine.dtype == torch.float32
         torch.testing.assert_close(mine.double(), theirs, atol=atol, rtol=atol)
@@ -183,7 +183,7 @@ def test_auto_takes_the_kernel_in_float32_and_the_plain_path_in_float64(monkeypa
     def refuse(*_: object) -> Tensor:
         raise AssertionError("the plain path was taken")
 
-    monkeypatch.setattr(layer_module, "simulate_batch_first", refuse)
+    monkeypatch.setattr(layer_module, "batch_first", refuse)
     layer = QuantumLayer(REAL)
     layer(torch.zeros(2, 3)).sum().backward()
     with pytest.raises(AssertionError, match="plain path"):

@@ -3,21 +3,24 @@
 import math
 import os
 import sys
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from hqgan.quantum.circuit import Circuit
+from hqgan.quantum.gradients import Differentiated, Rule, adjoint, parameter_shift
 from hqgan.quantum.kernel.plan import misfit
-from hqgan.quantum.statevector import saved_states, simulate_batch_first
+from hqgan.quantum.shots import Shots
+from hqgan.quantum.statevector import Run, batch_first, saved_states, simulate
 
 if TYPE_CHECKING:
     from hqgan.quantum.kernel.op import FusedCircuit
 
 Init = Literal["small", "uniform"]
-DiffMethod = Literal["auto", "backprop", "fused"]
+DiffMethod = Literal["auto", "backprop", "fused", "adjoint", "parameter-shift"]
+RULES: dict[str, Rule] = {"adjoint": adjoint, "parameter-shift": parameter_shift}
 
 _CPU = torch.device("cpu")
 
@@ -40,8 +43,12 @@ class QuantumLayer(nn.Module):
         diff_method: "fused" runs the compiled kernel with its adjoint gradient, in float32 on the
             CPU; "backprop" differentiates through the state vector by torch's autograd, anywhere
             and as often as wanted; "auto" takes the kernel where it fits, and backprop elsewhere
-            and for second derivatives.
+            and for second derivatives. "adjoint" saves memory on any device; "parameter-shift"
+            differentiates as on hardware, by two more runs a gate; both once only.
         dtype: dtype of the weights, float32 or float64.
+        shots: measurements of each circuit; exact values by default. With shots the gradient is by
+            "parameter-shift", which "auto" then stands for.
+        generator: where the shots' outcomes are drawn from; torch's global one by default.
 
     Attributes:
         weight: (C, P) `nn.Parameter`, radians; row c belongs to circuit c.
@@ -99,6 +106,8 @@ class QuantumLayer(nn.Module):
         init_sd: float = 0.1,
         diff_method: DiffMethod = "auto",
         dtype: torch.dtype = torch.float32,
+        shots: int | None = None,
+        generator: torch.Generator | None = None,
     ):
         super().__init__()
         if circuits < 1:
@@ -110,15 +119,25 @@ class QuantumLayer(nn.Module):
             )
         if dtype not in (torch.float32, torch.float64):
             raise ValueError(f"dtype={dtype}: weights are float32 or float64")
+        if shots is not None and diff_method not in ("auto", "parameter-shift"):
+            raise ValueError(
+                f"diff_method={diff_method!r} differentiates exact values, not shots={shots}: "
+                "use 'parameter-shift'"
+            )
         self.circuit = circuit
         self.circuits = circuits
+        self.shots = shots
         self.init = init
         self.init_sd = init_sd
         self.diff_method = diff_method
         self.weight = nn.Parameter(torch.empty(circuits, circuit.weights, dtype=dtype))
         self._fused: FusedCircuit | None = None
         self._check_memory()
-        if diff_method != "backprop":
+        self._run: Run = simulate
+        self._rule = RULES.get(diff_method)
+        if shots is not None:
+            self._run, self._rule = Shots(shots, generator), parameter_shift
+        elif diff_method in ("auto", "fused"):
             self._fused = self._fuse()
         self.reset_parameters()
 
@@ -143,7 +162,7 @@ class QuantumLayer(nn.Module):
                     f"diff_method='fused' runs in float32 on the CPU, not in {dtype} on "
                     f"{inputs.device}: use 'auto' or 'backprop'"
                 )
-            return self._backprop(inputs, dtype)
+            return self._simulate(inputs, dtype)
         self._check(inputs)
         if not torch.compiler.is_compiling():
             self._check_memory(inputs)
@@ -153,7 +172,7 @@ class QuantumLayer(nn.Module):
 
     # To trace dozens of small steps costs torch.compile more than fusing them gains.
     @torch.compiler.disable
-    def _backprop(self, inputs: Tensor, dtype: torch.dtype) -> Tensor:
+    def _simulate(self, inputs: Tensor, dtype: torch.dtype) -> Tensor:
         self._check(inputs)
         # The sum is one cheap pass; on a GPU, reading it would make the host wait for the device.
         if inputs.device.type == "cpu" and not math.isfinite(inputs.detach().sum().item()):
@@ -161,7 +180,10 @@ class QuantumLayer(nn.Module):
             if wrong:
                 raise ValueError(f"{wrong} of {inputs.numel()} angles are NaN or infinite")
         self._check_memory(inputs)
-        values = simulate_batch_first(self.circuit, inputs.to(dtype), self.weight.to(dtype))
+        run = self._run
+        if self._rule is not None:
+            run = partial(Differentiated.apply, self._run, self._rule)
+        values = batch_first(run, self.circuit, inputs.to(dtype), self.weight.to(dtype))
         return values.to(inputs.dtype)
 
     def _fuse(self) -> "FusedCircuit | None":
@@ -179,6 +201,8 @@ class QuantumLayer(nn.Module):
 
     def extra_repr(self) -> str:
         settings = f"circuits={self.circuits}, init={self.init!r}, diff_method={self.diff_method!r}"
+        if self.shots is not None:
+            settings += f", shots={self.shots}"
         return f"{settings}, {self.circuit!r}\n{self.circuit.draw()}"
 
     def _check(self, inputs: Tensor) -> None:

@@ -17,7 +17,7 @@ Three ideas make it fast:
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache, reduce
 from itertools import groupby
@@ -26,8 +26,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hqgan.quantum.circuit import COMPLEX_GATES, Circuit, Probabilities
+from hqgan.quantum.circuit import COMPLEX_GATES, TWO_QUBIT_GATES, Circuit, Operation, Probabilities
 from hqgan.quantum.schedule import Basis, Entangler, Moment, Rotations, Step, schedule
+
+Observe = Callable[[Tensor], Tensor]
+"""From probabilities (C, B, N) of the outcomes to what is seen of them."""
+
+Run = Callable[[Circuit, Tensor, Tensor], Tensor]
+"""`simulate` or a device: circuit, inputs (C, B, I) and weights (C, P) to (C, B, outputs)."""
 
 BLOCK = 4
 """Most qubits joined to one block: 16 x 16 is where the products stop being limited by memory."""
@@ -65,10 +71,14 @@ def state(circuit: Circuit, inputs: Tensor, weights: Tensor) -> Tensor:
         return run.batch_first(run.final_state())
 
 
-def simulate(circuit: Circuit, inputs: Tensor, weights: Tensor) -> Tensor:
+def simulate(
+    circuit: Circuit, inputs: Tensor, weights: Tensor, observe: Observe | None = None
+) -> Tensor:
     """Run `circuit` and return what its read-out asks for.
 
     Args and dtypes as for `state`; under autocast everything stays in the dtype of the inputs.
+    `observe` turns the probabilities of all outcomes, (C, B, 2^Q) for each measurement basis, into
+    what is seen of them; see `hqgan.quantum.shots`.
 
     Returns:
         (C, B, outputs): expectation values in [-1, 1] or probabilities, real.
@@ -79,21 +89,55 @@ def simulate(circuit: Circuit, inputs: Tensor, weights: Tensor) -> Tensor:
     """
     run = _Simulation(circuit, inputs, weights)
     with torch.autocast(inputs.device.type, enabled=False):
-        return run.batch_first(run.outputs())
+        return run.batch_first(run.outputs(run.final_state(), observe))
 
 
-def simulate_batch_first(circuit: Circuit, inputs: Tensor, weights: Tensor) -> Tensor:
-    """`simulate` with the shapes of `QuantumLayer`.
+def measure(circuit: Circuit, state: Tensor) -> Tensor:
+    """What the read-out of `circuit` asks for of a state (C, B, 2^Q), real or complex."""
+    nothing = state.real.new_zeros(1, state.shape[1], 0), state.real.new_zeros(1, 0)
+    run = _Simulation(replace(circuit, operations=()), *nothing)
+    with torch.autocast(state.device.type, enabled=False):
+        return run.outputs(state.mT, None).mT
+
+
+def apply_gate(psi: Tensor, operation: Operation, angle: Tensor | None = None) -> Tensor:
+    """One gate on states (..., 2^Q), by itself; nothing is regrouped.
+
+    A rotation turns by `angle` (broadcast against ...), or by the operation's own constant.
+    """
+    qubits = psi.shape[-1].bit_length() - 1
+    first, last = operation.wires[0], operation.wires[-1]
+    if operation.gate in TWO_QUBIT_GATES:
+        x = torch.arange(psi.shape[-1], device=psi.device)
+        both = [x >> (qubits - 1 - wire) & 1 for wire in (first, last)]
+        if operation.gate == "cz":
+            return psi * (1 - 2 * both[0] * both[1]).to(psi.real.dtype)
+        return psi[..., x ^ (both[0] << (qubits - 1 - last))]
+    zero, one = psi.unflatten(-1, (2**first, 2, -1)).unbind(-2)  # (..., 2^first, rest)
+    if operation.gate in FIXED:
+        fixed = np.array(FIXED[operation.gate], dtype=complex)
+        matrix = _in_kind(operation.gate, fixed, psi.real.dtype, psi.device)
+    else:
+        half = torch.as_tensor(operation.angle if angle is None else angle) / 2
+        half = half.to(psi.real.dtype).to(psi.device)[..., None, None, None, None]
+        generator = _generator(operation.gate, psi.real.dtype, psi.device)
+        matrix = half.cos() * _identity(psi.real.dtype, psi.device) + half.sin() * generator
+    (a, b), (c, d) = (row.unbind(-1) for row in matrix.unbind(-2))
+    return torch.stack([a * zero + b * one, c * zero + d * one], -2).flatten(-3)
+
+
+def batch_first(run: Run, circuit: Circuit, inputs: Tensor, weights: Tensor) -> Tensor:
+    """`simulate`, or what is called like it, with the shapes of `QuantumLayer`.
 
     Inputs (..., I) and weights (1, P) to (..., outputs); inputs (B, C, I), or (B, I) for all
     circuits, and weights (C, P) to (B, C, outputs).
     """
     if weights.shape[0] == 1:
         batch = inputs.shape[:-1]
-        values = simulate(circuit, inputs.reshape(1, batch.numel(), circuit.inputs), weights)
+        values = run(circuit, inputs.reshape(1, batch.numel(), circuit.inputs), weights)
         return values.reshape(*batch, circuit.outputs)
     by_circuit = inputs.unsqueeze(0) if inputs.ndim == 2 else inputs.transpose(0, 1)
-    return simulate(circuit, by_circuit, weights).transpose(0, 1)
+    return run(circuit, by_circuit, weights).transpose(0, 1)
 
 
 def saved_states(circuit: Circuit) -> int:
@@ -120,17 +164,23 @@ class _Simulation:
         """(C or 1, n, B or 1) to (C, B, n)."""
         return columns.mT.expand(self.circuits, self.samples, -1)
 
-    def outputs(self) -> Tensor:
+    def outputs(self, final: Tensor, observe: Observe | None) -> Tensor:
         """(C, outputs, B), where 1 stands for the same value in all C or B."""
-        final = self.final_state()
+
+        def seen(psi: Tensor) -> Tensor:
+            probabilities = _squared_modulus(psi)
+            if observe is None:
+                return probabilities
+            return observe(self.batch_first(probabilities)).mT
+
         readout = self.circuit.readout
         if isinstance(readout, Probabilities):
-            return _conditional(_squared_modulus(final), readout, self.circuit.qubits)
+            return _conditional(seen(final), readout, self.circuit.qubits)
         values = []
         for basis in self.plan.bases:
             turned = final if basis.change is None else self.rotate(final, basis.change)
             parities = _parities(basis, self.dtype, self.device)
-            values.append(parities @ _squared_modulus(turned))
+            values.append(parities @ seen(turned))
         if len(values) == 1:
             return values[0]
         words = [word for basis in self.plan.bases for word in basis.words]

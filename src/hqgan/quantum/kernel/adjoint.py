@@ -7,14 +7,16 @@ lies, at each gate, its gradient. Memory does not grow with depth.
 Jones and Gacon, arXiv 2009.02823.
 """
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from hqgan.quantum.kernel.amplitudes import Amplitude
 from hqgan.quantum.kernel.compiling import entry, function, inline
-from hqgan.quantum.kernel.lanes import floats_at, lanes_in
+from hqgan.quantum.kernel.lanes import lanes_in
 from hqgan.quantum.kernel.passes import layer, product_state, undo_layer, undo_product_state
 from hqgan.quantum.kernel.phases import build_phases, phase_torques
-from hqgan.quantum.kernel.plan import Plan
+from hqgan.quantum.kernel.plan import Batch, Plan, Shape
 from hqgan.quantum.kernel.readout import (
     gradients_to_lanes,
     measure,
@@ -28,6 +30,7 @@ from hqgan.quantum.kernel.rotations import (
     torques_to_gradients,
     weights_to_halves,
 )
+from hqgan.quantum.kernel.tables import floats_at, program_at
 
 
 @inline
@@ -153,18 +156,24 @@ def undo_tile(
     gate_like: Amplitude,
     like: Amplitude,
 ) -> None:
-    """Write the torques on all gates; `states` begins with ket and bra, two more are work."""
+    """Write the torques on all gates; `states` begins with ket and bra, two more are work.
+
+    `values`, for 2 x 2^Q lanes, is overwritten.
+    """
     qubits = program.qubits
-    size = (lanes_in(like[0]) << qubits) * len(like)
+    amplitudes = lanes_in(like[0]) << qubits
+    size = amplitudes * len(like)
+    terms = values[:amplitudes], values[amplitudes:]
     ket, bra = states[:size], states[size : 2 * size]
     new_ket, new_bra = states[2 * size : 3 * size], states[3 * size : 4 * size]
     for number in range(len(program.entangler) - 1, -1, -1):
-        if len(like) == 2:  # numba compiles what is inside for complex states only
-            if len(phases) and program.phased[number]:
-                phase_torques(program, number, ket, bra, values, new_bra, torques, like)
         entangler = entangler_after(program, number, phases, gate_like, like)
+        phased = len(phases) > 0 and program.phased[number] > 0
         if number == 0:
-            undo_product_state(gates, qubits, ket, bra, new_ket, new_bra, entangler, torques, like)
+            undo_product_state(
+                gates, qubits, ket, bra, new_ket, new_bra, entangler, phased, terms, torques, like
+            )
+            phase_torques(program, number, phased, terms, torques, like)
             break
         moves = program.moves[program.entangler[number]]
         undo_layer(
@@ -177,16 +186,19 @@ def undo_tile(
             new_ket if moves else ket,
             new_bra if moves else bra,
             entangler,
+            phased,
+            terms,
             torques,
             gate_like,
             like,
         )
+        phase_torques(program, number, phased, terms, torques, like)
         if moves:
             ket, new_ket = new_ket, ket
             bra, new_bra = new_bra, bra
 
 
-@entry
+@function
 def forward(
     program: Any,
     gate_like: Amplitude,
@@ -249,7 +261,7 @@ def forward(
     return wrong
 
 
-@entry
+@function
 def backward(
     program: Any,
     gate_like: Amplitude,
@@ -290,7 +302,7 @@ def backward(
     finals = floats_at(states_address, batch.circuits * tiles * size)
     scratch = floats_at(scratch_address, scratch_size)
     states, rest = scratch[: 4 * size], scratch[4 * size :]
-    values, rest = rest[:amplitudes], rest[amplitudes:]
+    values, rest = rest[: 2 * amplitudes], rest[2 * amplitudes :]
     gradients = rest[: program.outputs * lanes]
     rest = rest[len(gradients) :]
     table = rest[: 2 * program.inputs * lanes]
@@ -348,6 +360,59 @@ def backward(
     return 0
 
 
+@cache
+def entries(gate_like: Shape, like: Shape) -> tuple[Callable[..., int], Callable[..., int]]:
+    """`forward` and `backward` for one kind of circuit, compiled when they are first called.
+
+    They take numbers alone: the address of the program, the parts of a `Batch`, and what the
+    function takes after it.
+    """
+
+    @entry
+    def forward_entry(
+        program: int,
+        samples: int,
+        circuits: int,
+        input_circuits: int,
+        inputs: int,
+        weights: int,
+        first: int,
+        last: int,
+        scratch: int,
+        scratch_size: int,
+        states: int,
+        outputs: int,
+    ) -> int:
+        batch = Batch(samples, circuits, input_circuits, inputs, weights)
+        to = states, outputs
+        given = program_at(program)
+        return forward(given, gate_like, like, batch, first, last, scratch, scratch_size, *to)
+
+    @entry
+    def backward_entry(
+        program: int,
+        samples: int,
+        circuits: int,
+        input_circuits: int,
+        inputs: int,
+        weights: int,
+        first: int,
+        last: int,
+        scratch: int,
+        scratch_size: int,
+        states: int,
+        gradient: int,
+        by_input: int,
+        by_weight: int,
+    ) -> int:
+        batch = Batch(samples, circuits, input_circuits, inputs, weights)
+        to = states, gradient, by_input, by_weight
+        given = program_at(program)
+        return backward(given, gate_like, like, batch, first, last, scratch, scratch_size, *to)
+
+    return forward_entry, backward_entry
+
+
 @entry
 def add_up(
     parts_address: int, outer: int, terms: int, inner: int, kept: int, sums_address: int
@@ -379,5 +444,5 @@ def backward_scratch(made: Plan, lanes: int) -> int:
     """Floats that `backward` needs beside its results."""
     program = made.program
     torques = 3 * made.layers * program.qubits
-    states = 2 * len(made.like(lanes)) * 2**program.qubits
+    states = (2 * len(made.like(lanes)) + 1) * 2**program.qubits
     return forward_scratch(made, lanes) + lanes * (states + program.inputs + torques)

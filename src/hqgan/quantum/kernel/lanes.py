@@ -15,12 +15,12 @@ from functools import cache
 from typing import Any
 
 import llvmlite.ir as ir
-from numba import carray, types
+from numba import types
 from numba.core.cgutils import get_or_insert_function
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
-from hqgan.quantum.kernel.compiling import FLAGS, inline
+from hqgan.quantum.kernel.compiling import FLAGS
 
 # Numba's own annotation forgets that the typing context is not passed by the caller.
 _intrinsic: Callable[[Any], Any] = intrinsic
@@ -96,7 +96,7 @@ def splat(typing: Any, number: Any, like: Any) -> Any:
         count = sig.args[1].count
         empty = ir.Constant(_vector(count), ir.Undefined)
         one = builder.insert_element(empty, args[0], ir.IntType(32)(0))
-        zeros = ir.Constant(ir.VectorType(ir.IntType(32), count), None)
+        zeros = ir.Constant(_places(count), None)
         return builder.shuffle_vector(one, empty, zeros)
 
     return _lanes(like.count)(types.float32, like), generate
@@ -107,14 +107,21 @@ def lane_sum(typing: Any, lanes: Any) -> Any:
     """The sum over the lanes."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        count = sig.args[0].count
-        elements = [builder.extract_element(args[0], ir.IntType(32)(i)) for i in range(count)]
-        while len(elements) > 1:  # in pairs: half the rounding error of one after the other
-            pairs = zip(elements[::2], elements[1::2], strict=True)
-            elements = [builder.fadd(a, b, flags=FLAGS) for a, b in pairs]
-        return elements[0]
+        (half,) = args
+        while half.type.count > 1:  # in halves: few instructions, and few roundings in a row
+            count = half.type.count // 2
+            first, second = (
+                builder.shuffle_vector(half, half, ir.Constant(_places(count), list(places)))
+                for places in (range(count), range(count, 2 * count))
+            )
+            half = builder.fadd(first, second, flags=FLAGS)
+        return builder.extract_element(half, ir.IntType(32)(0))
 
     return types.float32(lanes), generate
+
+
+def _places(count: int) -> Any:
+    return ir.VectorType(ir.IntType(32), count)
 
 
 def _call(builder: Any, name: str, args: Any) -> Any:
@@ -154,20 +161,6 @@ def multiply_add(typing: Any, x: Any, y: Any, z: Any) -> Any:
         return _call(builder, "llvm.fma", args)
 
     return x(x, y, z), generate
-
-
-@_intrinsic
-def _pointer(typing: Any, address: Any) -> Any:
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return builder.inttoptr(args[0], ir.FloatType().as_pointer())
-
-    return types.CPointer(types.float32)(types.intp), generate
-
-
-@inline
-def floats_at(address: int, count: int) -> Any:
-    """A vector of `count` float32 at an address: whoever gives the address keeps the memory."""
-    return carray(_pointer(address), count)
 
 
 def _teach(operation: Any, instruction: str, operands: int) -> None:

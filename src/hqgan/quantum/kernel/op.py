@@ -22,7 +22,7 @@ from hqgan.quantum.circuit import Circuit, Probabilities
 from hqgan.quantum.kernel import adjoint
 from hqgan.quantum.kernel.compiling import announced_if_slow
 from hqgan.quantum.kernel.plan import NARROW, WIDE, Batch, Plan, plan
-from hqgan.quantum.statevector import simulate_batch_first
+from hqgan.quantum.statevector import batch_first, simulate
 
 ONE_THREAD = 1e6
 """Nanoseconds of work for one more thread: with less, waking it costs more than it saves."""
@@ -33,7 +33,7 @@ FEW = 8
 KEPT_SCRATCH = 2**24
 """Floats of scratch memory (64 MiB) that a thread keeps between calls, to save page faults."""
 
-_compiled: set[tuple[Any, ...]] = set()
+_compiled: set[Callable[..., int]] = set()
 
 
 class _Prepared:
@@ -49,12 +49,12 @@ class _Setup:
 
     def __init__(self, made: Plan, lanes: int):
         self.lanes = lanes
-        self.kind = made.gate_like(lanes), made.like(lanes)
-        self.given = made.program, *self.kind
+        self.forward, self.backward = adjoint.entries(made.gate_like(lanes), made.like(lanes))
+        self.program = made.addresses.ctypes.data
         self.state_size = made.state_size(lanes)
         self.forward_scratch = adjoint.forward_scratch(made, lanes)
         self.backward_scratch = adjoint.backward_scratch(made, lanes)
-        self.work = 2**made.circuit.qubits * made.circuit.qubits * made.layers * len(self.kind[1])
+        self.work = 2**made.circuit.qubits * made.circuit.qubits * made.layers * len(made.like(lanes))
 
 
 _prepared: dict[int, _Prepared] = {}
@@ -204,7 +204,7 @@ def _twice_differentiable(
             "diff_method='fused' differentiates once, but a second derivative was asked for "
             "(create_graph=True): use diff_method='auto' or 'backprop'"
         )
-    values = simulate_batch_first(_prepared[ctx.key].plan.circuit, angles, weights)
+    values = batch_first(simulate, _prepared[ctx.key].plan.circuit, angles, weights)
     pairs = zip((angles, weights), ctx.needs_input_grad, strict=False)
     wanted = [part for part, needed in pairs if needed]
     found = iter(
@@ -259,7 +259,7 @@ class _Call:
         outputs = _floats(self.out_shape)
         states = _floats((self.batch.circuits * self.tiles if keep else 0, setup.state_size))
         to = states.data_ptr(), outputs.data_ptr()
-        if self.in_threads(adjoint.forward, setup.forward_scratch, FORWARD_NS, *to):
+        if self.in_threads(setup.forward, setup.forward_scratch, FORWARD_NS, *to):
             wrong = int((~self.inputs.isfinite()).sum())
             raise ValueError(f"{wrong} of {self.inputs.numel()} angles are NaN or infinite")
         return outputs, states
@@ -277,7 +277,7 @@ class _Call:
         by_tile = _floats((circuits, tiles, slots))
         to = gradient.data_ptr(), by_circuit.data_ptr(), by_tile.data_ptr()
         size = self.setup.backward_scratch
-        self.in_threads(adjoint.backward, size, BACKWARD_NS, states.data_ptr(), *to)
+        self.in_threads(self.setup.backward, size, BACKWARD_NS, states.data_ptr(), *to)
         if shared:
             sums = by_input.data_ptr()
             adjoint.add_up(by_circuit.data_ptr(), samples, circuits, inputs, inputs, sums)
@@ -295,11 +295,10 @@ class _Call:
 
         def part(first: int, last: int) -> int:
             work = _scratch(scratch)  # a name that keeps it alive
-            return run(*setup.given, self.batch, first, last, work.data_ptr(), scratch, *to)
+            return run(setup.program, *self.batch, first, last, work.data_ptr(), scratch, *to)
 
-        kind = run, setup.kind
         # A call of a kind not met in this process may have to be compiled.
-        with nullcontext() if kind in _compiled else announced_if_slow():
+        with nullcontext() if run in _compiled else announced_if_slow():
             if threads == 1:
                 result = part(0, tiles)
             else:
@@ -309,7 +308,7 @@ class _Call:
                     for edge in itertools.pairwise(edges[1:])
                 ]
                 result = part(0, edges[1]) + sum(other.result() for other in others)
-        _compiled.add(kind)
+        _compiled.add(run)
         return result
 
 

@@ -20,6 +20,7 @@ from hqgan.quantum.kernel.amplitudes import (
     load_moved,
     no_torque,
     one,
+    phase_torque,
     store,
     store_moved,
     store_torque,
@@ -58,6 +59,18 @@ def put(last: bool, old: Any, new: Any, entangler: Any, x: int, value: Amplitude
         store(old, x, value)
 
 
+@inline
+def note_phase(
+    phased: bool, entangler: Any, terms: Any, x: int, bra: Amplitude, ket: Amplitude
+) -> None:
+    """Keep what amplitude x contributes to torques about Z, before and after the entangler."""
+    if len(ket) == 2:
+        if phased:
+            term = phase_torque(bra, ket)
+            store(terms[0], x, (term,))
+            store(terms[1], entangler[0][x], (term,))
+
+
 @function
 def product_state(
     gates: Any, qubits: int, work: Any, state: Any, entangler: Any, like: Amplitude
@@ -82,6 +95,8 @@ def undo_product_state(
     new_ket: Any,
     new_bra: Any,
     entangler: Any,
+    phased: bool,
+    terms: Any,
     torques: Any,
     like: Amplitude,
 ) -> None:
@@ -95,6 +110,9 @@ def undo_product_state(
             ket1 = fetch(first, ket, new_ket, entangler, 2 * x + 1, like)
             bra0 = fetch(first, bra, new_bra, entangler, 2 * x, like)
             bra1 = fetch(first, bra, new_bra, entangler, 2 * x + 1, like)
+            if first:
+                note_phase(phased, entangler, terms, 2 * x, bra0, ket0)
+                note_phase(phased, entangler, terms, 2 * x + 1, bra1, ket1)
             torque = add_torque(torque, bra0, bra1, ket0, ket1)
             store(new_ket, x, fold(a, b, ket0, ket1))
             store(new_bra, x, fold(a, b, bra0, bra1))
@@ -162,11 +180,16 @@ def undo_layer(
     new_ket: Any,
     new_bra: Any,
     entangler: Any,
+    phased: bool,
+    terms: Any,
     torques: Any,
     gate_like: Amplitude,
     like: Amplitude,
 ) -> None:
     """Take ket and bra back through a layer, and write the torque on its gates from `first_gate`.
+
+    If RZs are `phased` into the entangler, `terms` (two arrays of 2^Q lanes) get what `phases`
+    makes their torques of.
 
     A gate's torque is taken after it; the other gates of the layer act on other qubits and do not
     matter. Arrays as in `layer`: the new ones may be the old ones if the entangler moves nothing.
@@ -194,6 +217,9 @@ def undo_layer(
                         k1 = fetch(first, ket, new_ket, entangler, x + step, like)
                         b0 = fetch(first, bra, new_bra, entangler, x, like)
                         b1 = fetch(first, bra, new_bra, entangler, x + step, like)
+                        if first:
+                            note_phase(phased, entangler, terms, x, b0, k0)
+                            note_phase(phased, entangler, terms, x + step, b1, k1)
                         torque = add_torque(torque, b0, b1, k0, k1)
                         k0, k1 = turn(a, b, k0, k1)
                         b0, b1 = turn(a, b, b0, b1)
@@ -219,6 +245,11 @@ def undo_layer(
                     b1 = fetch(first, bra, new_bra, entangler, y, like)
                     b2 = fetch(first, bra, new_bra, entangler, z, like)
                     b3 = fetch(first, bra, new_bra, entangler, w, like)
+                    if first:
+                        note_phase(phased, entangler, terms, x, b0, k0)
+                        note_phase(phased, entangler, terms, y, b1, k1)
+                        note_phase(phased, entangler, terms, z, b2, k2)
+                        note_phase(phased, entangler, terms, w, b3, k3)
                     torque = add_torque(torque, b0, b2, k0, k2)
                     torque = add_torque(torque, b1, b3, k1, k3)
                     torque_below = add_torque(torque_below, b0, b1, k0, k1)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from hqgan.quantum.kernel.amplitudes import Amplitude, load, phase_torque
+from hqgan.quantum.kernel.amplitudes import Amplitude
 from hqgan.quantum.kernel.compiling import function, inline
 from hqgan.quantum.kernel.lanes import lanes_in, load_lanes, splat, store_lanes
 from hqgan.quantum.kernel.plan import AFTER, BEFORE
@@ -75,32 +75,19 @@ def build_phases(
             real[x], imag[x] = sign[x] * real[x], sign[x] * imag[x]
 
 
-@function
+@inline
 def phase_torques(
-    program: Any,
-    layer: int,
-    ket: Any,
-    bra: Any,
-    values: Any,
-    moved: Any,
-    torques: Any,
-    like: Amplitude,
+    program: Any, layer: int, phased: bool, terms: Any, torques: Any, like: Amplitude
 ) -> None:
-    """Write the torques on the RZs on both sides of a layer's entangler, after which the states are.
+    """Write the torques on the RZs on both sides of a layer's entangler; overwrites `terms`.
 
-    `values` (2^Q lanes) and `moved` (as many) are overwritten.
+    Terms are one for each amplitude, in the order before the entangler and in that after it.
     """
-    size, lanes = 1 << program.qubits, lanes_in(like[0])
-    qubits, target = program.qubits, program.target[program.entangler[layer]]
-    for x in range(size):
-        torque = phase_torque(load(bra, x, like), load(ket, x, like))
-        store_lanes(values, x * lanes, torque)
-    if layer > 0:
-        for x in range(size):
-            store_lanes(moved, x * lanes, load_lanes(values, target[x] * lanes, like[0]))
-        signed_sums(moved, qubits, layer * qubits, AFTER, torques, like)
-    if layer + 1 < len(program.entangler):
-        signed_sums(values, qubits, (layer + 1) * qubits, BEFORE, torques, like)
+    qubits = program.qubits
+    if phased and layer > 0:
+        signed_sums(terms[0], qubits, layer * qubits, AFTER, torques, like)
+    if phased and layer + 1 < len(program.entangler):
+        signed_sums(terms[1], qubits, (layer + 1) * qubits, BEFORE, torques, like)
 
 
 @function
@@ -114,10 +101,16 @@ def signed_sums(
     lanes = lanes_in(like[0])
     for qubit in range(qubits):
         half = 1 << (qubits - 1 - qubit)
-        total = splat(0.0, like[0])
-        for x in range(half):
+        even, odd = splat(0.0, like[0]), splat(0.0, like[0])
+        for x in range(0, half - 1, 2):  # two at a time: one sum has to wait for itself
             p = load_lanes(values, x * lanes, like[0])
             q = load_lanes(values, (x + half) * lanes, like[0])
-            total = total + (p - q)
+            r = load_lanes(values, (x + 1) * lanes, like[0])
+            s = load_lanes(values, (x + half + 1) * lanes, like[0])
+            even = even + (p - q)
+            odd = odd + (r - s)
             store_lanes(values, x * lanes, p + q)
-        store_lanes(torques, (3 * (first_gate + qubit) + part) * lanes, total)
+            store_lanes(values, (x + 1) * lanes, r + s)
+        if half == 1:
+            even = load_lanes(values, 0, like[0]) - load_lanes(values, lanes, like[0])
+        store_lanes(torques, (3 * (first_gate + qubit) + part) * lanes, even + odd)

@@ -60,13 +60,28 @@ class Program(NamedTuple):
     entangler: NDArray[np.int32]  # (D,)
     target: NDArray[np.int32]  # (entanglers, N)
     sign: NDArray[np.float32]  # (entanglers, N)
-    moves: NDArray[np.bool_]  # (entanglers,) whether any target differs from its x
-    phased: NDArray[np.bool_]  # (D,) whether RZs taken out of gates are around that entangler
+    moves: NDArray[np.int32]  # (entanglers,) whether any target differs from its x
+    phased: NDArray[np.int32]  # (D,) whether RZs taken out of gates are around that entangler
     groups: NDArray[np.int32]  # (groups, 2) qubits (first, last + 1) rotated in one sweep
     z_words: NDArray[np.int32]  # (words, 2) output, bits of Z in the word
     butterflies: NDArray[np.int32]  # (steps, 2) start and half length, to the words of Z
     x_words: NDArray[np.int32]  # (words, 2) output, bits of X in the word
     outcome: NDArray[np.int32]  # (N,) the probability that x adds to; or empty
+
+
+def addresses(program: Program) -> NDArray[np.int64]:
+    """The program as one list of numbers, which compiled code reads back (`tables.program_at`).
+
+    Numbers stand for themselves, arrays for their address and shape. To hand compiled code 15
+    arrays takes longer than to simulate 4 qubits.
+    """
+    numbers: list[int] = []
+    for part in program:
+        if isinstance(part, int):
+            numbers.append(part)
+        else:
+            numbers += [part.ctypes.data, part.shape[0], part.shape[1] if part.ndim == 2 else 1]
+    return np.array(numbers, np.int64)
 
 
 class Batch(NamedTuple):
@@ -105,6 +120,11 @@ class Plan:
     program: Program
     real: bool
     real_gates: bool
+
+    @cached_property
+    def addresses(self) -> NDArray[np.int64]:
+        """`addresses` of the program, both alive as long as the plan is."""
+        return addresses(self.program)
 
     @property
     def layers(self) -> int:
@@ -191,7 +211,7 @@ def plan(circuit: Circuit) -> Plan:
         entangler=np.array(entangler, np.int32),
         target=targets,
         sign=np.stack([sign for _, sign in tables]),
-        moves=(targets != np.arange(targets.shape[1])).any(1),
+        moves=(targets != np.arange(targets.shape[1])).any(1).astype(np.int32),
         phased=_phased(parts, circuit.qubits),
         groups=np.array(_groups(circuit.qubits), np.int32),
         z_words=z_words,
@@ -255,10 +275,10 @@ def _parts(chain: list[tuple[int, str, float]]) -> list[int] | None:
     return parts
 
 
-def _phased(parts: list[list[int] | None], qubits: int) -> NDArray[np.bool_]:
+def _phased(parts: list[list[int] | None], qubits: int) -> NDArray[np.int32]:
     """For each layer: are there RZs after its RYs, or before those of the next layer?"""
     layers = len(parts) // qubits
-    phased = np.zeros(layers + 1, np.bool_)
+    phased = np.zeros(layers + 1, np.int32)
     for number, part in enumerate(parts):
         layer = 1 + number // qubits
         phased[layer] |= AFTER in (part or ())

@@ -33,6 +33,7 @@ from hqgan.quantum.kernel.lanes import (
 )
 from hqgan.quantum.kernel.plan import FROM_INPUT, X, Y
 
+LARGE = 1e4  # radians; beyond, a float32 is known to few digits, and half turns are too many
 PI_HIGH = float(np.float32(math.pi))
 PI_LOW = math.pi - PI_HIGH
 COSINE = tuple((-1) ** k / math.factorial(2 * k) for k in range(7, -1, -1))
@@ -46,17 +47,23 @@ def turn_plane(cosine: Any, sine: Any, x: Any, y: Any) -> tuple[Any, Any]:
 
 
 @inline
+def moderate(angle: Any) -> Any:
+    """The angle, less full turns of the gate if it is large; NaN if it is not finite."""
+    if -LARGE < angle < LARGE:
+        return angle
+    return np.float32(float(angle) % (4 * math.pi))
+
+
+@inline
 def cosine_and_sine_of_half(angle: Any) -> tuple[Any, Any]:
-    """Cosine and sine of half an angle, lanes, up to a sign that both share; NaN for infinity.
+    """Cosine and sine of half a `moderate` angle, lanes, up to a sign that both share.
 
     The angle is brought to [-pi, pi] by full turns. Each turns the sign of both, which is a phase
     of the gate that no measurement sees. There Taylor's series are exact in float32.
     """
-    h = angle * splat(0.5, angle)
-    for _ in range(2):  # again for what a large angle, known to seven digits, leaves over
-        turns = nearest(h * splat(1 / math.pi, angle))
-        h = multiply_add(turns, splat(-PI_HIGH, angle), h)
-        h = multiply_add(turns, splat(-PI_LOW, angle), h)
+    turns = nearest(angle * splat(1 / (2 * math.pi), angle))
+    h = multiply_add(turns, splat(-PI_HIGH, angle), angle * splat(0.5, angle))
+    h = multiply_add(turns, splat(-PI_LOW, angle), h)
     hh = h * h
     cosine, sine = splat(0.0, angle), splat(0.0, angle)
     for k in range(len(COSINE)):
@@ -87,13 +94,12 @@ def inputs_to_lanes(
         for lane in range(lanes):
             angle = np.float32(0.0)  # an odd batch: the last lanes run idle
             if start + lane < samples:
-                angle = angles[((start + lane) * circuits + circuit) * inputs + i]
+                angle = moderate(angles[((start + lane) * circuits + circuit) * inputs + i])
+                wrong += angle != angle
             table[place + lane] = angle
         cosine, sine = cosine_and_sine_of_half(load_lanes(table, place, like[0]))
         store_lanes(table, place, cosine)
         store_lanes(table, place + lanes, sine)
-        for lane in range(lanes):
-            wrong += table[place + lane] != table[place + lane]
     return wrong
 
 
@@ -108,7 +114,7 @@ def weights_to_halves(
     lanes = lanes_in(like[0])
     count = len(cosines) - lanes - len(constants)
     for slot in range(count):
-        cosines[slot] = angles[start + slot]
+        cosines[slot] = moderate(angles[start + slot])
     for slot in range(len(constants)):
         cosines[count + slot] = constants[slot]
     for slot in range(0, count + len(constants), lanes):
