@@ -4,7 +4,7 @@ A peer takes a workload and its angles, and returns a function that gives the gr
 sum(direction * outputs) by the inputs (B, Q) and by the weights (C, L, Q, gates).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,8 +62,9 @@ def _torch_run(
     towards = torch.tensor(direction)
 
     def run() -> tuple[Any, Any]:
-        loss = sum((outputs(angles, learned[c]) * towards).sum() for c in range(work.circuits))
-        return torch.autograd.grad(loss, (angles, learned))
+        values = [outputs(angles, learned[c]) for c in range(work.circuits)]
+        gradients = [towards.expand_as(value) for value in values]
+        return torch.autograd.grad(values, (angles, learned), gradients)
 
     return run
 
@@ -165,9 +166,88 @@ def tensorcircuit_jax(work: Workload, inputs: Any, weights: Any, direction: Any)
     return _jax_run(inputs, weights, direction, one)
 
 
+def gates(work: Workload) -> Iterator[tuple[str, int, tuple[Any, ...]]]:
+    """Gate, wire and the name of its angle, in time order: `x i` an input, `w l i k` a weight."""
+    for layer in range(work.layers):
+        if layer == 0 or work.reupload:
+            for wire in range(work.qubits):
+                yield "ry", wire, ("x", wire)
+                if not work.real:
+                    yield "rz", wire, ("x", wire)
+        for wire in range(work.qubits):
+            for k, gate in enumerate(("ry",) if work.real else ("rz", "ry", "rz")):
+                yield gate, wire, ("w", layer, wire, k)
+        for wire in range(work.qubits - 1) if work.real else range(work.qubits):
+            yield ("cz" if work.real else "cnot"), wire, ()
+
+
+def read_state(work: Workload, state: torch.Tensor) -> torch.Tensor:
+    """<Z> or probabilities of states (B, 2^Q): one product, faster than an observable each."""
+    probabilities = state.abs().square()
+    if work.kept:
+        return probabilities.unflatten(1, (2**work.kept, -1)).sum(-1)
+    x = torch.arange(2**work.qubits)[:, None]
+    bits = x >> torch.arange(work.qubits - 1, -1, -1) & 1
+    return probabilities @ (1 - 2 * bits).to(probabilities.dtype)
+
+
+def pyqtorch(work: Workload, inputs: Any, weights: Any, direction: Any) -> Run:
+    """Pasqal's pyqtorch: the state of a batch, angles by name."""
+    import pyqtorch as pyq
+
+    kinds = {"ry": pyq.RY, "rz": pyq.RZ}
+    operations = []
+    for gate, wire, angle in gates(work):
+        if angle:
+            operations.append(kinds[gate](wire, " ".join(map(str, angle))))
+        else:
+            kind = pyq.CZ if gate == "cz" else pyq.CNOT
+            operations.append(kind(wire, (wire + 1) % work.qubits))
+    circuit = pyq.QuantumCircuit(work.qubits, operations).to(torch.complex64)
+    start = pyq.zero_state(work.qubits, batch_size=work.batch, dtype=torch.complex64)
+
+    def outputs(angles: Any, learned: Any) -> Any:
+        values = {
+            " ".join(map(str, name)): angles[:, name[1]] if name[0] == "x" else learned[name[1:]]
+            for _, _, name in gates(work)
+            if name
+        }
+        state = circuit.run(start, values)  # (2, ..., 2, B)
+        return read_state(work, state.flatten(0, -2).mT)
+
+    return _torch_run(work, inputs, weights, direction, outputs)
+
+
+def deepquantum(work: Workload, inputs: Any, weights: Any, direction: Any) -> Run:
+    """DeepQuantum: a batch of encoded data; weights are data too, the same for each sample."""
+    import deepquantum as dq
+
+    circuit = dq.QubitCircuit(work.qubits)
+    for gate, wire, angle in gates(work):
+        if angle:
+            getattr(circuit, gate)(wire, encode=True)
+        else:
+            getattr(circuit, gate)(wire, (wire + 1) % work.qubits)
+
+    def outputs(angles: Any, learned: Any) -> Any:
+        columns = [
+            angles[:, name[1]] if name[0] == "x" else learned[name[1:]].expand(work.batch)
+            for _, _, name in gates(work)
+            if name
+        ]
+        return read_state(work, circuit(data=torch.stack(columns, -1)).flatten(1))
+
+    return _torch_run(work, inputs, weights, direction, outputs)
+
+
+MOST_QUBITS = {"pennylane-jax": 10, "tensorcircuit-jax": 8}
+"""Beyond these XLA had not compiled the gradient within several minutes."""
+
 PEERS: dict[str, Callable[[Workload, Any, Any, Any], Run]] = {
     "pennylane-jax": pennylane_jax,
     "tensorcircuit-jax": tensorcircuit_jax,
     "pennylane-default.qubit": default_qubit,
     "pennylane-lightning": lightning,
+    "pyqtorch": pyqtorch,
+    "deepquantum": deepquantum,
 }

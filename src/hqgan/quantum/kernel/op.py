@@ -6,13 +6,11 @@ is the same in every process.
 """
 
 import itertools
-import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
-from functools import lru_cache
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,12 +20,13 @@ from hqgan.quantum.circuit import Circuit, Probabilities
 from hqgan.quantum.kernel import adjoint
 from hqgan.quantum.kernel.compiling import announced_if_slow
 from hqgan.quantum.kernel.plan import NARROW, WIDE, Batch, Plan, plan
+from hqgan.quantum.kernel.threads import add_up_in_threads
 from hqgan.quantum.statevector import batch_first, simulate
 
-ONE_THREAD = 1e6
+ONE_THREAD = 4e5
 """Nanoseconds of work for one more thread: with less, waking it costs more than it saves."""
-FORWARD_NS, BACKWARD_NS = 1.5, 4.0
-"""Measured time of one amplitude part, qubit, layer and tile on one AVX-512 core."""
+FORWARD_NS, BACKWARD_NS = 0.7, 2.0
+"""Measured time of one number in 16 lanes, qubit and layer on one AVX-512 core."""
 FEW = 8
 """Samples up to which narrow lanes are the faster ones: wide ones would mostly run idle."""
 KEPT_SCRATCH = 2**24
@@ -54,7 +53,7 @@ class _Setup:
         self.state_size = made.state_size(lanes)
         self.forward_scratch = adjoint.forward_scratch(made, lanes)
         self.backward_scratch = adjoint.backward_scratch(made, lanes)
-        self.work = 2**made.circuit.qubits * made.circuit.qubits * made.layers * len(made.like(lanes))
+        self.work = made.state_size(lanes) / WIDE * made.circuit.qubits * made.layers
 
 
 _prepared: dict[int, _Prepared] = {}
@@ -303,11 +302,8 @@ class _Call:
                 result = part(0, tiles)
             else:
                 edges = [tiles * i // threads for i in range(threads + 1)]
-                others = [
-                    _pool(os.getpid()).submit(part, *edge)
-                    for edge in itertools.pairwise(edges[1:])
-                ]
-                result = part(0, edges[1]) + sum(other.result() for other in others)
+                tasks = [partial(part, *edge) for edge in itertools.pairwise(edges)]
+                result = add_up_in_threads(tasks)
         _compiled.add(run)
         return result
 
@@ -315,13 +311,6 @@ class _Call:
 def _floats(shape: tuple[int, ...]) -> Tensor:
     """Uninitialised, aligned to 64 bytes; torch's default dtype and device are the user's."""
     return torch.empty(shape, dtype=torch.float32, device="cpu")
-
-
-# Threads of a pool sleep while they wait; OpenMP's spin, and two spinning threads on two busy cores
-# cost each other a time slice of 16 ms. A fork inherits no threads, hence a pool for each process.
-@lru_cache(maxsize=1)
-def _pool(process: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(torch.get_num_threads(), thread_name_prefix="hqgan-circuits")
 
 
 _own = threading.local()
