@@ -171,11 +171,36 @@ def measure(point: str, peers: list[str], seconds: float) -> dict[str, Any]:
         "best_peer": best and best.name,
         "best_peer_ms": best and round(best.milliseconds, 4),
         "ratio_to_best_peer": best and round(best.milliseconds / mine.milliseconds, 2),
+        "gflops": None if work.real else round(general_gflop(work) / (mine.milliseconds / 1e3), 1),
         "all": {
             c.name: {"median_ms": c.milliseconds, "min_ms": 1e3 * min(c.seconds)}
             for c in contenders
         },
     }
+
+
+def general_gflop(work: Workload) -> float:
+    """Arithmetic of an adjoint pass with general gates, 10^9 flops: what ours would be at most.
+
+    For each pair of amplitudes, qubit and layer after the first: 28 flops to turn the state, twice
+    as many to turn state and co-state back, 32 for the gradient.
+    """
+    pairs = 2 ** (work.qubits - 1) * work.qubits * (work.layers - 1)
+    return 116 * pairs * work.batch * work.circuits / 1e9
+
+
+def as_row(point: dict[str, Any], header: bool) -> str:
+    """A line of a table in Markdown: median milliseconds of all, and the ratio."""
+    names = ["ours", "plain", *PEERS]
+    cells = [f"{point['all'][n]['median_ms']:.4g}" if n in point["all"] else "-" for n in names]
+    ratio = point["ratio_to_best_peer"]
+    line = [point["point"], *cells, f"{ratio:.1f} ({point['best_peer']})" if ratio else "-"]
+    line.append(f"{point['gflops']:.0f}" if point["gflops"] else "-")
+    rows = [f"| {' | '.join(line)} |"]
+    if header:
+        titles = ["point", *names, "best peer / ours", "GFLOP/s*"]
+        rows = [f"| {' | '.join(titles)} |", "|" + " --- |" * len(titles), *rows]
+    return "\n".join(rows)
 
 
 def main() -> None:
@@ -188,6 +213,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4.0, help="for each point")
     parser.add_argument("--threads", type=int, help="of torch and of the kernel")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--markdown", action="store_true", help="a table for RESULTS.md")
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -201,7 +227,9 @@ def main() -> None:
     for text in options.points.split(";"):
         point = measure(text.strip(), options.peers, options.seconds)
         points.append(point)
-        if not options.json:
+        if options.markdown:
+            print(as_row(point, header=len(points) == 1), flush=True)
+        elif not options.json:
             print(f"{point['point']}: ratio to the best peer {point['ratio_to_best_peer']}")
             for name, times in point["all"].items():
                 print(f"    {name:24} {times['median_ms']:10.3f} ms, least {times['min_ms']:.3f}")

@@ -61,6 +61,9 @@ class HybridQ(Section):
     circuit_layers: Annotated[int, Field(ge=1, le=100)]
     circuit_groups: Literal[1, 2, 4, 8, 16]
     fusion: Literal["gated", "concat", "film"]
+    twin: Literal["classical", "fourier", "zeros", "random", "product"] | None = Field(
+        None, description="a control in the circuits' place, see `hqgan.models.twins`"
+    )
 
 
 class HybridQV1(Section):

@@ -22,11 +22,11 @@ from hqgan.quantum import (
     Probabilities,
     QuantumLayer,
     layered,
+    statevector,
 )
 from hqgan.quantum.kernel import compiling, op
 from hqgan.quantum.kernel.op import FusedCircuit
 from hqgan.quantum.kernel.plan import misfit, plan
-from hqgan.quantum import statevector
 from random_circuits import angles, circuits, seeds, well_posed
 
 ATOL = 1e-5
@@ -56,7 +56,9 @@ def check(circuit: Circuit, inputs: Tensor, weights: Tensor, atol: float = ATOL)
     fused = FusedCircuit(circuit, twice=False)
     ours = values_and_gradients(fused, inputs.float(), weights.float())
     exact = [inputs.float().double(), weights.float().double()]
-    reference = values_and_gradients(lambda i, w: statevector.batch_first(statevector.simulate, circuit, i, w), *exact)
+    reference = values_and_gradients(
+        lambda i, w: statevector.batch_first(statevector.simulate, circuit, i, w), *exact
+    )
     for mine, theirs in zip(ours, reference, strict=False):
         assert mine.dtype == torch.float32
         torch.testing.assert_close(mine.double(), theirs, atol=atol, rtol=atol)

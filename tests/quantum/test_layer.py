@@ -160,7 +160,7 @@ def test_large_but_finite_angles_are_not_mistaken_for_infinite_ones() -> None:
     ("options", "message"),
     [
         ({"circuits": 0}, "circuits=0"),
-        ({"diff_method": "adjoint"}, r"'adjoint' is not available; available: auto, backprop"),
+        ({"diff_method": "magic"}, r"'magic' is not available; available: auto, backprop, fused"),
         ({"init": "zeros"}, "init='zeros': choose one of small, uniform"),
         ({"dtype": torch.float16}, "torch.float16"),
     ],

@@ -29,7 +29,8 @@ from torch import Tensor, nn
 
 from hqgan.errors import UsageError
 from hqgan.models.generator import Generator
-from hqgan.quantum import QuantumLayer, layered
+from hqgan.models.twins import circuits_or_twin
+from hqgan.quantum import layered
 
 MAP = 8  # edge of the latent map where the streams are fused
 SITES = 4  # edge of the pooled map: SITES x SITES circuits for each image
@@ -52,9 +53,10 @@ class HybridQGenerator(Generator):
         circuit_groups: sets of circuit weights: 1, all sites share one; 4, one for each row of
             sites; 16, each site has its own.
         fusion: how the streams meet, "gated", "concat" or "film" (see `Fusion`).
+        twin: what stands in the circuits' place, as a control (see `hqgan.models.twins`).
 
     Raises:
-        UsageError: for a size that is not offered.
+        UsageError: for a size or twin that is not offered.
         ValueError: for a fusion or group count that is not offered.
     """
 
@@ -67,6 +69,7 @@ class HybridQGenerator(Generator):
         circuit_layers: int = 3,
         circuit_groups: int = 4,
         fusion: str = "gated",
+        twin: str | None = None,
     ):
         super().__init__()
         if size not in (32, 64, 128):
@@ -77,7 +80,7 @@ class HybridQGenerator(Generator):
         self.encoder = Encoder(classes, z_dim)
         self.classical = nn.Conv2d(Encoder.channels, STREAM_CHANNELS, 3, padding=1)
         self.quantum = QuantumStream(
-            Encoder.channels, STREAM_CHANNELS, qubits, circuit_layers, circuit_groups
+            Encoder.channels, STREAM_CHANNELS, qubits, circuit_layers, circuit_groups, twin
         )
         self.fusion = Fusion(STREAM_CHANNELS, fusion)
         self.decoder = Decoder(self.fusion.out_channels, size, Encoder.style_dim, z_dim)
@@ -120,7 +123,15 @@ class QuantumStream(nn.Module):
     cost of simulating it. Cost: 16 B circuits a batch.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, qubits: int, layers: int, groups: int):
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        qubits: int,
+        layers: int,
+        groups: int,
+        twin: str | None = None,
+    ):
         super().__init__()
         if SITES**2 % groups:
             raise ValueError(f"circuit_groups is {groups}, but must divide the {SITES**2} sites")
@@ -134,7 +145,8 @@ class QuantumStream(nn.Module):
             entangler="cz_chain",
             readout="z+x",
         )
-        self.circuits = QuantumLayer(circuit, circuits=groups)
+        self.groups = groups
+        self.circuits = circuits_or_twin(twin, circuit, groups)
         self.to_channels = nn.Conv2d(circuit.outputs, out_channels, 1)
 
     def forward(self, latent_map: Tensor) -> Tensor:
@@ -147,7 +159,7 @@ class QuantumStream(nn.Module):
     def expectation_values(self, angles: Tensor) -> Tensor:
         """Angles (B, Q, 4, 4), radians, to values (B, outputs, 4, 4), site by site."""
         b, q, h, w = angles.shape
-        groups = self.circuits.circuits
+        groups = self.groups
         sites = angles.permute(0, 2, 3, 1).reshape(b, groups, -1, q)  # (B, G, sites / G, Q)
         # Sites of one group differ in their angles alone, so they join the batch.
         rows = sites.transpose(1, 2).reshape(-1, groups, q)

@@ -22,7 +22,6 @@ from torch.autograd.function import once_differentiable
 from hqgan.quantum.circuit import Circuit, Operation, Probabilities, Slot
 from hqgan.quantum.statevector import Run, apply_gate, measure, simulate, state
 
-
 Rule = Callable[[Circuit, Tensor, Tensor, Tensor, Run], tuple[Tensor, Tensor]]
 
 

@@ -2,6 +2,7 @@
 
 Read in this order: `plan` (which circuits, and the tables for them), `lanes` (the register as a
 number), `amplitudes` (what a gate does to a pair), `passes` (layers of gates), `rotations` (angles
-to gates, torques to gradients), `readout`, `adjoint` (a whole circuit forward and back), and `op`
-(the torch operator). Only `plan` can be imported without numba.
+to gates, torques to gradients), `phases` (what the RZs become), `readout`, `adjoint` (a whole
+circuit forward and back), and `op` (the torch operator). `compiling`, `tables`, `entries` and
+`threads` are how Python and compiled code meet. Only `plan` can be imported without numba.
 """

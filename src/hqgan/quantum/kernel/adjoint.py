@@ -7,16 +7,14 @@ lies, at each gate, its gradient. Memory does not grow with depth.
 Jones and Gacon, arXiv 2009.02823.
 """
 
-from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 from hqgan.quantum.kernel.amplitudes import Amplitude
-from hqgan.quantum.kernel.compiling import entry, function, inline
+from hqgan.quantum.kernel.compiling import function, inline
 from hqgan.quantum.kernel.lanes import lanes_in
 from hqgan.quantum.kernel.passes import layer, product_state, undo_layer, undo_product_state
 from hqgan.quantum.kernel.phases import build_phases, phase_torques
-from hqgan.quantum.kernel.plan import Batch, Plan, Shape
+from hqgan.quantum.kernel.plan import Plan
 from hqgan.quantum.kernel.readout import (
     gradients_to_lanes,
     measure,
@@ -30,7 +28,7 @@ from hqgan.quantum.kernel.rotations import (
     torques_to_gradients,
     weights_to_halves,
 )
-from hqgan.quantum.kernel.tables import floats_at, program_at
+from hqgan.quantum.kernel.tables import floats_at
 
 
 @inline
@@ -123,6 +121,7 @@ def run_tile(
     state: Any,
     gate_like: Amplitude,
     like: Amplitude,
+    wide: Amplitude,
 ) -> None:
     """The final state of one tile, in `state`; `work` is overwritten."""
     qubits, layers = program.qubits, len(program.entangler)
@@ -139,10 +138,10 @@ def run_tile(
         entangler = entangler_after(program, number, phases, gate_like, like)
         own = gates_of(program, gates, number, gate_like, like)
         if program.moves[program.entangler[number]]:
-            layer(own, qubits, program.groups, here, there, entangler, gate_like, like)
+            layer(own, qubits, program.groups, here, there, entangler, gate_like, like, wide)
             here, there = there, here
         else:
-            layer(own, qubits, program.groups, here, here, entangler, gate_like, like)
+            layer(own, qubits, program.groups, here, here, entangler, gate_like, like, wide)
 
 
 @function
@@ -155,6 +154,7 @@ def undo_tile(
     torques: Any,
     gate_like: Amplitude,
     like: Amplitude,
+    wide: Amplitude,
 ) -> None:
     """Write the torques on all gates; `states` begins with ket and bra, two more are work.
 
@@ -191,6 +191,7 @@ def undo_tile(
             torques,
             gate_like,
             like,
+            wide,
         )
         phase_torques(program, number, phased, terms, torques, like)
         if moves:
@@ -203,6 +204,7 @@ def forward(
     program: Any,
     gate_like: Amplitude,
     like: Amplitude,
+    wide: Amplitude,
     batch: Any,
     first: int,
     last: int,
@@ -216,6 +218,7 @@ def forward(
     Args:
         program: what to do (`Program`).
         gate_like, like: shapes of the gates after the first layer, and of an amplitude.
+        wide: shape of what passes may take at once, see `passes`.
         batch: with what (`Batch`).
         first, last: range of tiles.
         scratch_address, scratch_size: of as many floats as `forward_scratch` says.
@@ -255,7 +258,7 @@ def forward(
             program, batch, c, start, table, cosines, sines, gates, gate_like, like
         )
         final = states[tile * size : (tile + 1) * size] if states_address else state
-        run_tile(program, gates, phases, work, final, gate_like, like)
+        run_tile(program, gates, phases, work, final, gate_like, like, wide)
         measure(program, final, values, results, like)
         results_from_lanes(results, batch.samples, batch.circuits, c, start, outputs, like)
     return wrong
@@ -266,6 +269,7 @@ def backward(
     program: Any,
     gate_like: Amplitude,
     like: Amplitude,
+    wide: Amplitude,
     batch: Any,
     first: int,
     last: int,
@@ -328,7 +332,7 @@ def backward(
         final = finals[tile * size : (tile + 1) * size]
         ket, bra = states[:size], states[size : 2 * size]
         measure_backward(program, final, values, gradients, ket, bra, like)
-        undo_tile(program, gates, phases, states, values, torques, gate_like, like)
+        undo_tile(program, gates, phases, states, values, torques, gate_like, like, wide)
         by_weight = weight_gradient[tile * slots : (tile + 1) * slots]
         by_weight[:] = 0.0
         by_input[:] = 0.0
@@ -357,75 +361,6 @@ def backward(
             input_gradient,
             like,
         )
-    return 0
-
-
-@cache
-def entries(gate_like: Shape, like: Shape) -> tuple[Callable[..., int], Callable[..., int]]:
-    """`forward` and `backward` for one kind of circuit, compiled when they are first called.
-
-    They take numbers alone: the address of the program, the parts of a `Batch`, and what the
-    function takes after it.
-    """
-
-    @entry
-    def forward_entry(
-        program: int,
-        samples: int,
-        circuits: int,
-        input_circuits: int,
-        inputs: int,
-        weights: int,
-        first: int,
-        last: int,
-        scratch: int,
-        scratch_size: int,
-        states: int,
-        outputs: int,
-    ) -> int:
-        batch = Batch(samples, circuits, input_circuits, inputs, weights)
-        to = states, outputs
-        given = program_at(program)
-        return forward(given, gate_like, like, batch, first, last, scratch, scratch_size, *to)
-
-    @entry
-    def backward_entry(
-        program: int,
-        samples: int,
-        circuits: int,
-        input_circuits: int,
-        inputs: int,
-        weights: int,
-        first: int,
-        last: int,
-        scratch: int,
-        scratch_size: int,
-        states: int,
-        gradient: int,
-        by_input: int,
-        by_weight: int,
-    ) -> int:
-        batch = Batch(samples, circuits, input_circuits, inputs, weights)
-        to = states, gradient, by_input, by_weight
-        given = program_at(program)
-        return backward(given, gate_like, like, batch, first, last, scratch, scratch_size, *to)
-
-    return forward_entry, backward_entry
-
-
-@entry
-def add_up(
-    parts_address: int, outer: int, terms: int, inner: int, kept: int, sums_address: int
-) -> int:
-    """Sums over the middle of (outer, terms, inner), of the first `kept` of each, in one order."""
-    parts = floats_at(parts_address, outer * terms * inner)
-    sums = floats_at(sums_address, outer * kept)
-    for o in range(outer):
-        for i in range(kept):
-            sums[o * kept + i] = 0.0
-        for t in range(terms):
-            for i in range(kept):
-                sums[o * kept + i] += parts[(o * terms + t) * inner + i]
     return 0
 
 

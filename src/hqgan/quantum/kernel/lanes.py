@@ -11,7 +11,7 @@ either lanes, or a tuple of so many empty tuples, which is a length and nothing 
 
 import operator
 from collections.abc import Callable
-from functools import cache
+from functools import cache, reduce
 from typing import Any
 
 import llvmlite.ir as ir
@@ -118,6 +118,35 @@ def lane_sum(typing: Any, lanes: Any) -> Any:
         return builder.extract_element(half, ir.IntType(32)(0))
 
     return types.float32(lanes), generate
+
+
+@_intrinsic
+def repeat_lanes(typing: Any, lanes: Any, like: Any) -> Any:
+    """As many lanes as `like` has: the given ones over and over."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        few, many = sig.args[0].count, sig.args[1].count
+        places = ir.Constant(_places(many), [i % few for i in range(many)])
+        return builder.shuffle_vector(args[0], args[0], places)
+
+    return _lanes(like.count)(lanes, like), generate
+
+
+@_intrinsic
+def fold_lanes(typing: Any, lanes: Any, like: Any) -> Any:
+    """As many lanes as `like` has: the sums of those that `repeat_lanes` makes of each."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        many, few = sig.args[0].count, sig.args[1].count
+        parts = [
+            builder.shuffle_vector(
+                args[0], args[0], ir.Constant(_places(few), list(range(i, i + few)))
+            )
+            for i in range(0, many, few)
+        ]
+        return reduce(lambda a, b: builder.fadd(a, b, flags=FLAGS), parts)
+
+    return _lanes(like.count)(lanes, like), generate
 
 
 def _places(count: int) -> Any:

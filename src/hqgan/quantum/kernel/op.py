@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from hqgan.quantum.circuit import Circuit, Probabilities
-from hqgan.quantum.kernel import adjoint
+from hqgan.quantum.kernel import adjoint, entries
 from hqgan.quantum.kernel.compiling import announced_if_slow
 from hqgan.quantum.kernel.plan import NARROW, WIDE, Batch, Plan, plan
 from hqgan.quantum.kernel.threads import add_up_in_threads
@@ -27,10 +27,10 @@ ONE_THREAD = 4e5
 """Nanoseconds of work for one more thread: with less, waking it costs more than it saves."""
 FORWARD_NS, BACKWARD_NS = 0.7, 2.0
 """Measured time of one number in 16 lanes, qubit and layer on one AVX-512 core."""
-FEW = 8
+FEW = 16
 """Samples up to which narrow lanes are the faster ones: wide ones would mostly run idle."""
-KEPT_SCRATCH = 2**24
-"""Floats of scratch memory (64 MiB) that a thread keeps between calls, to save page faults."""
+KEPT_SCRATCH = 2**27
+"""Floats of scratch memory (512 MiB) that a thread keeps between calls, to save page faults."""
 
 _compiled: set[Callable[..., int]] = set()
 
@@ -48,7 +48,9 @@ class _Setup:
 
     def __init__(self, made: Plan, lanes: int):
         self.lanes = lanes
-        self.forward, self.backward = adjoint.entries(made.gate_like(lanes), made.like(lanes))
+        self.forward, self.backward = entries.entries(
+            made.gate_like(lanes), made.like(lanes), made.wide(lanes)
+        )
         self.program = made.addresses.ctypes.data
         self.state_size = made.state_size(lanes)
         self.forward_scratch = adjoint.forward_scratch(made, lanes)
@@ -108,7 +110,6 @@ class FusedCircuit:
         if isinstance(self.readout, Probabilities) and self.readout.ancillas:
             return _conditional(values, self.readout)
         return values
-
 
     def bytes_needed(self, samples: int, circuits: int, differentiated: bool) -> int:
         """Memory for a batch: what is kept for a backward pass, and the work of one thread."""
@@ -279,9 +280,9 @@ class _Call:
         self.in_threads(self.setup.backward, size, BACKWARD_NS, states.data_ptr(), *to)
         if shared:
             sums = by_input.data_ptr()
-            adjoint.add_up(by_circuit.data_ptr(), samples, circuits, inputs, inputs, sums)
+            entries.add_up(by_circuit.data_ptr(), samples, circuits, inputs, inputs, sums)
         sums = by_weight.data_ptr()
-        adjoint.add_up(by_tile.data_ptr(), circuits, tiles, slots, weights, sums)
+        entries.add_up(by_tile.data_ptr(), circuits, tiles, slots, weights, sums)
         return by_input, by_weight
 
     def in_threads(

@@ -5,7 +5,9 @@ Two neighbouring qubits are rotated in one pass (radix 4): four amplitudes are l
 gates. An entangler costs nothing of its own: the last pass of its layer stores each amplitude where
 the entangler sends it. Backward runs the same passes in reverse on the ket and the bra at once.
 
-In all that follows `like` says what an amplitude is, and `gate_like` what a gate's a and b are.
+In all that follows `like` says what an amplitude is, and `gate_like` what a gate's a and b are. A
+real gate does the same to all numbers that lie side by side: where amplitudes are short (few
+samples), passes over higher qubits take several at once, as one real amplitude like `wide`.
 """
 
 from typing import Any
@@ -28,6 +30,7 @@ from hqgan.quantum.kernel.amplitudes import (
     turn,
 )
 from hqgan.quantum.kernel.compiling import function, inline
+from hqgan.quantum.kernel.lanes import fold_lanes, lanes_in, repeat_lanes
 
 RUN = 4
 """Bits of the neighbouring amplitudes that a sweep over high qubits takes along."""
@@ -64,7 +67,7 @@ def note_phase(
     phased: bool, entangler: Any, terms: Any, x: int, bra: Amplitude, ket: Amplitude
 ) -> None:
     """Keep what amplitude x contributes to torques about Z, before and after the entangler."""
-    if len(ket) == 2:
+    if len(ket) == 2:  # noqa: SIM102 - numba leaves out what is inside, if this is all it asks
         if phased:
             term = phase_torque(bra, ket)
             store(terms[0], x, (term,))
@@ -119,6 +122,132 @@ def undo_product_state(
         store_torque(torques, qubit, torque)
 
 
+Four = tuple[Amplitude, Amplitude, Amplitude, Amplitude]
+
+
+@inline
+def load_four(array: Any, x: int, step: int, like: Amplitude) -> Four:
+    """Amplitudes that differ in the bits of two neighbouring qubits; `step` is the lower one's."""
+    return (
+        load(array, x, like),
+        load(array, x + step, like),
+        load(array, x + 2 * step, like),
+        load(array, x + 3 * step, like),
+    )
+
+
+@inline
+def store_four(array: Any, x: int, step: int, four: Four) -> None:
+    """The opposite of `load_four`."""
+    store(array, x, four[0])
+    store(array, x + step, four[1])
+    store(array, x + 2 * step, four[2])
+    store(array, x + 3 * step, four[3])
+
+
+@inline
+def turn_four(a: Amplitude, b: Amplitude, c: Amplitude, d: Amplitude, s: Four) -> Four:
+    """The gate (a, b) on the upper of two qubits, then (c, d) on the lower one."""
+    s0, s2 = turn(a, b, s[0], s[2])
+    s1, s3 = turn(a, b, s[1], s[3])
+    s0, s1 = turn(c, d, s0, s1)
+    s2, s3 = turn(c, d, s2, s3)
+    return s0, s1, s2, s3
+
+
+@inline
+def add_torques(upper: Amplitude, lower: Amplitude, bra: Four, ket: Four) -> Any:
+    """The torques on the gates of two neighbouring qubits."""
+    upper = add_torque(upper, bra[0], bra[2], ket[0], ket[2])
+    upper = add_torque(upper, bra[1], bra[3], ket[1], ket[3])
+    lower = add_torque(lower, bra[0], bra[1], ket[0], ket[1])
+    return upper, add_torque(lower, bra[2], bra[3], ket[2], ket[3])
+
+
+@inline
+def widen(x: Amplitude, like: Amplitude) -> Amplitude:
+    """A gate's a or b for as many lanes as `like` has; nothing to do if it has these."""
+    if len(x) == 1:
+        return (repeat_lanes(x[0], like[0]),)
+    return x
+
+
+@inline
+def narrow(torque: Amplitude, like: Amplitude) -> Amplitude:
+    """The opposite for a torque, a sum over lanes."""
+    if len(torque) == 1:
+        return (fold_lanes(torque[0], like[0]),)
+    return torque
+
+
+@inline
+def spare_bits(like: Amplitude, wide: Amplitude) -> int:
+    """Bits of the index whose amplitudes lie side by side in one amplitude like `wide`."""
+    numbers = lanes_in(like[0]) * len(like)
+    bits = 0
+    while numbers << bits < lanes_in(wide[0]) * len(wide):
+        bits += 1
+    return bits
+
+
+@function
+def turn_all(
+    gates: Any,
+    qubit: int,
+    count: int,
+    below: int,
+    low_bits: int,
+    run_bits: int,
+    base: int,
+    state: Any,
+    gate_like: Amplitude,
+    wide: Amplitude,
+) -> None:
+    """The pass of one block over two qubits, in place: `count` fours of amplitudes like `wide`."""
+    a, b = load(gates, 2 * qubit, gate_like), load(gates, 2 * qubit + 1, gate_like)
+    c, d = load(gates, 2 * qubit + 2, gate_like), load(gates, 2 * qubit + 3, gate_like)
+    wide_a, wide_b, wide_c, wide_d = widen(a, wide), widen(b, wide), widen(c, wide), widen(d, wide)
+    step = 1 << (below + low_bits)
+    for t in range(count):
+        x = spread(t, below, low_bits, run_bits, 2, base)
+        four = load_four(state, x, step, wide)
+        store_four(state, x, step, turn_four(wide_a, wide_b, wide_c, wide_d, four))
+
+
+@function
+def undo_all(
+    gates: Any,
+    first_gate: int,
+    qubit: int,
+    count: int,
+    below: int,
+    low_bits: int,
+    run_bits: int,
+    base: int,
+    ket: Any,
+    bra: Any,
+    torques: Any,
+    gate_like: Amplitude,
+    wide: Amplitude,
+) -> None:
+    """The opposite of `turn_all` on ket and bra, with the torques on its two gates."""
+    a, b = load(gates, 2 * qubit, gate_like), load(gates, 2 * qubit + 1, gate_like)
+    c, d = load(gates, 2 * qubit + 2, gate_like), load(gates, 2 * qubit + 3, gate_like)
+    a, b = inverse(a, b)
+    c, d = inverse(c, d)
+    wide_a, wide_b, wide_c, wide_d = widen(a, wide), widen(b, wide), widen(c, wide), widen(d, wide)
+    upper, lower = no_torque(wide_a), no_torque(wide_a)
+    step = 1 << (below + low_bits)
+    for t in range(count):
+        x = spread(t, below, low_bits, run_bits, 2, base)
+        kets, bras = load_four(ket, x, step, wide), load_four(bra, x, step, wide)
+        upper, lower = add_torques(upper, lower, bras, kets)
+        store_four(ket, x, step, turn_four(wide_a, wide_b, wide_c, wide_d, kets))
+        store_four(bra, x, step, turn_four(wide_a, wide_b, wide_c, wide_d, bras))
+    book_torque(torques, first_gate + qubit, narrow(upper, gate_like))
+    book_torque(torques, first_gate + qubit + 1, narrow(lower, gate_like))
+
+
 @function
 def layer(
     gates: Any,
@@ -129,11 +258,13 @@ def layer(
     entangler: Any,
     gate_like: Amplitude,
     like: Amplitude,
+    wide: Amplitude,
 ) -> None:
     """Rotate every qubit of `state` and store it entangled to `new_state`.
 
     `state` is overwritten. It may be the same array, if the entangler moves nothing.
     """
+    spare = spare_bits(like, wide)
     for group in range(len(groups)):
         top, bottom = groups[group, 0], groups[group, 1]
         low_bits = qubits - bottom
@@ -153,20 +284,28 @@ def layer(
                         put(last, state, new_state, entangler, x, s0)
                         put(last, state, new_state, entangler, x + step, s1)
                     continue
-                c, d = load(gates, 2 * qubit + 2, gate_like), load(gates, 2 * qubit + 3, gate_like)
-                below = bottom - qubit - 2
-                step = 1 << (below + low_bits)
-                for t in range(1 << (bottom - top - 2 + run_bits)):
-                    x = spread(t, below, low_bits, run_bits, 2, base)
-                    y, z, w = x + step, x + 2 * step, x + 3 * step
-                    s0, s2 = turn(a, b, load(state, x, like), load(state, z, like))
-                    s1, s3 = turn(a, b, load(state, y, like), load(state, w, like))
-                    s0, s1 = turn(c, d, s0, s1)
-                    s2, s3 = turn(c, d, s2, s3)
-                    put(last, state, new_state, entangler, x, s0)
-                    put(last, state, new_state, entangler, y, s1)
-                    put(last, state, new_state, entangler, z, s2)
-                    put(last, state, new_state, entangler, w, s3)
+                below, count = bottom - qubit - 2, 1 << (bottom - top - 2 + run_bits)
+                if last:
+                    c = load(gates, 2 * qubit + 2, gate_like)
+                    d = load(gates, 2 * qubit + 3, gate_like)
+                    step = 1 << (below + low_bits)
+                    for t in range(count):
+                        x = spread(t, below, low_bits, run_bits, 2, base)
+                        s = turn_four(a, b, c, d, load_four(state, x, step, like))
+                        store_moved(new_state, entangler, x, s[0])
+                        store_moved(new_state, entangler, x + step, s[1])
+                        store_moved(new_state, entangler, x + 2 * step, s[2])
+                        store_moved(new_state, entangler, x + 3 * step, s[3])
+                elif run_bits >= spare:
+                    sides = low_bits - spare, run_bits - spare, base >> spare
+                    turn_all(gates, qubit, count >> spare, below, *sides, state, gate_like, wide)
+                elif below >= spare and low_bits == 0:
+                    sides = 0, 0, base >> spare
+                    fewer = count >> spare, below - spare
+                    turn_all(gates, qubit, *fewer, *sides, state, gate_like, wide)
+                else:
+                    sides = low_bits, run_bits, base
+                    turn_all(gates, qubit, count, below, *sides, state, gate_like, like)
 
 
 @function
@@ -185,6 +324,7 @@ def undo_layer(
     torques: Any,
     gate_like: Amplitude,
     like: Amplitude,
+    wide: Amplitude,
 ) -> None:
     """Take ket and bra back through a layer, and write the torque on its gates from `first_gate`.
 
@@ -194,6 +334,7 @@ def undo_layer(
     A gate's torque is taken after it; the other gates of the layer act on other qubits and do not
     matter. Arrays as in `layer`: the new ones may be the old ones if the entangler moves nothing.
     """
+    spare = spare_bits(like, wide)
     for qubit in range(qubits):
         store_torque(torques, first_gate + qubit, no_torque(gate_like))
     for group in range(len(groups)):
@@ -208,7 +349,7 @@ def undo_layer(
                 first = group == 0 and qubit == top
                 a, b = load(gates, 2 * qubit, gate_like), load(gates, 2 * qubit + 1, gate_like)
                 a, b = inverse(a, b)
-                torque = no_torque(gate_like)
+                upper = no_torque(gate_like)
                 if qubit + 1 == bottom:
                     step = 1 << low_bits
                     for t in range(1 << (bottom - top - 1 + run_bits)):
@@ -220,55 +361,53 @@ def undo_layer(
                         if first:
                             note_phase(phased, entangler, terms, x, b0, k0)
                             note_phase(phased, entangler, terms, x + step, b1, k1)
-                        torque = add_torque(torque, b0, b1, k0, k1)
+                        upper = add_torque(upper, b0, b1, k0, k1)
                         k0, k1 = turn(a, b, k0, k1)
                         b0, b1 = turn(a, b, b0, b1)
                         store(new_ket, x, k0)
                         store(new_ket, x + step, k1)
                         store(new_bra, x, b0)
                         store(new_bra, x + step, b1)
-                    book_torque(torques, first_gate + qubit, torque)
+                    book_torque(torques, first_gate + qubit, upper)
                     continue
-                c, d = load(gates, 2 * qubit + 2, gate_like), load(gates, 2 * qubit + 3, gate_like)
-                c, d = inverse(c, d)
-                torque_below = no_torque(gate_like)
-                below = bottom - qubit - 2
-                step = 1 << (below + low_bits)
-                for t in range(1 << (bottom - top - 2 + run_bits)):
-                    x = spread(t, below, low_bits, run_bits, 2, base)
-                    y, z, w = x + step, x + 2 * step, x + 3 * step
-                    k0 = fetch(first, ket, new_ket, entangler, x, like)
-                    k1 = fetch(first, ket, new_ket, entangler, y, like)
-                    k2 = fetch(first, ket, new_ket, entangler, z, like)
-                    k3 = fetch(first, ket, new_ket, entangler, w, like)
-                    b0 = fetch(first, bra, new_bra, entangler, x, like)
-                    b1 = fetch(first, bra, new_bra, entangler, y, like)
-                    b2 = fetch(first, bra, new_bra, entangler, z, like)
-                    b3 = fetch(first, bra, new_bra, entangler, w, like)
-                    if first:
-                        note_phase(phased, entangler, terms, x, b0, k0)
-                        note_phase(phased, entangler, terms, y, b1, k1)
-                        note_phase(phased, entangler, terms, z, b2, k2)
-                        note_phase(phased, entangler, terms, w, b3, k3)
-                    torque = add_torque(torque, b0, b2, k0, k2)
-                    torque = add_torque(torque, b1, b3, k1, k3)
-                    torque_below = add_torque(torque_below, b0, b1, k0, k1)
-                    torque_below = add_torque(torque_below, b2, b3, k2, k3)
-                    k0, k2 = turn(a, b, k0, k2)
-                    k1, k3 = turn(a, b, k1, k3)
-                    k0, k1 = turn(c, d, k0, k1)
-                    k2, k3 = turn(c, d, k2, k3)
-                    store(new_ket, x, k0)
-                    store(new_ket, y, k1)
-                    store(new_ket, z, k2)
-                    store(new_ket, w, k3)
-                    b0, b2 = turn(a, b, b0, b2)
-                    b1, b3 = turn(a, b, b1, b3)
-                    b0, b1 = turn(c, d, b0, b1)
-                    b2, b3 = turn(c, d, b2, b3)
-                    store(new_bra, x, b0)
-                    store(new_bra, y, b1)
-                    store(new_bra, z, b2)
-                    store(new_bra, w, b3)
-                book_torque(torques, first_gate + qubit, torque)
-                book_torque(torques, first_gate + qubit + 1, torque_below)
+                below, count = bottom - qubit - 2, 1 << (bottom - top - 2 + run_bits)
+                new = new_ket, new_bra, torques, gate_like
+                if first:
+                    c = load(gates, 2 * qubit + 2, gate_like)
+                    d = load(gates, 2 * qubit + 3, gate_like)
+                    c, d = inverse(c, d)
+                    lower = no_torque(gate_like)
+                    step = 1 << (below + low_bits)
+                    for t in range(count):
+                        x = spread(t, below, low_bits, run_bits, 2, base)
+                        y, z, w = x + step, x + 2 * step, x + 3 * step
+                        kets = (
+                            load_moved(ket, entangler, x, like),
+                            load_moved(ket, entangler, y, like),
+                            load_moved(ket, entangler, z, like),
+                            load_moved(ket, entangler, w, like),
+                        )
+                        bras = (
+                            load_moved(bra, entangler, x, like),
+                            load_moved(bra, entangler, y, like),
+                            load_moved(bra, entangler, z, like),
+                            load_moved(bra, entangler, w, like),
+                        )
+                        note_phase(phased, entangler, terms, x, bras[0], kets[0])
+                        note_phase(phased, entangler, terms, y, bras[1], kets[1])
+                        note_phase(phased, entangler, terms, z, bras[2], kets[2])
+                        note_phase(phased, entangler, terms, w, bras[3], kets[3])
+                        upper, lower = add_torques(upper, lower, bras, kets)
+                        store_four(new_ket, x, step, turn_four(a, b, c, d, kets))
+                        store_four(new_bra, x, step, turn_four(a, b, c, d, bras))
+                    book_torque(torques, first_gate + qubit, upper)
+                    book_torque(torques, first_gate + qubit + 1, lower)
+                elif run_bits >= spare:
+                    sides = low_bits - spare, run_bits - spare, base >> spare
+                    undo_all(gates, first_gate, qubit, count >> spare, below, *sides, *new, wide)
+                elif below >= spare and low_bits == 0:
+                    fewer = count >> spare, below - spare
+                    undo_all(gates, first_gate, qubit, *fewer, 0, 0, base >> spare, *new, wide)
+                else:
+                    sides = low_bits, run_bits, base
+                    undo_all(gates, first_gate, qubit, count, below, *sides, *new, like)

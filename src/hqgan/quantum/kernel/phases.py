@@ -46,9 +46,7 @@ def multiply_out(
 
 
 @function
-def build_phases(
-    program: Any, cosines: Any, sines: Any, phases: Any, work: Any
-) -> None:
+def build_phases(program: Any, cosines: Any, sines: Any, phases: Any, work: Any) -> None:
     """Write each layer's phases, its entangler's signs included: 2^Q cosines, then 2^Q sines.
 
     The first layer's own RZs stay in its gates, which are not real. `work` is overwritten.

@@ -46,8 +46,8 @@ class Program(NamedTuple):
     """What the compiled code reads; N = 2^Q, D layers. Gate g is layer g // Q on qubit g % Q.
 
     Rotations k of gate g are those from chains[g] to chains[g + 1]: (axis, source, slot), in real
-    gates (part, source, slot). After layer l, amplitude x times sign[e, x] goes to target[e, x] with
-    e = entangler[l].
+    gates (part, source, slot). After layer l, amplitude x times sign[e, x] goes to target[e, x],
+    with e = entangler[l].
     """
 
     qubits: int
@@ -138,6 +138,10 @@ class Plan:
     def gate_like(self, lanes: int) -> Shape:
         """What a and b of a gate after the first layer are."""
         return shape(1 if self.real_gates else 2, lanes)
+
+    def wide(self, lanes: int) -> Shape:
+        """What real gates may take at once: several short amplitudes, their parts side by side."""
+        return shape(1, WIDE) if self.real_gates and lanes < WIDE else self.like(lanes)
 
     def state_size(self, lanes: int) -> int:
         """Numbers in the states of so many samples."""

@@ -47,9 +47,7 @@ def highest_bit(bits: int) -> int:
 
 
 @function
-def measure(
-    program: Any, state: Any, values: Any, results: Any, like: Amplitude
-) -> None:
+def measure(program: Any, state: Any, values: Any, results: Any, like: Amplitude) -> None:
     """Write each output's lanes to `results` (outputs); `values` (N) is overwritten."""
     size, lanes = 1 << program.qubits, lanes_in(like[0])
     if len(program.z_words):

@@ -1,0 +1,53 @@
+"""Threads that are kept and sleep: all tasks are done, errors arrive, callers do not mix."""
+
+import multiprocessing
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from hqgan.quantum.kernel.threads import add_up_in_threads
+
+
+def test_each_task_runs_once_and_results_are_added() -> None:
+    done: list[int] = []
+
+    def task(i: int) -> int:
+        done.append(i)
+        return 10**i
+
+    for _ in range(20):
+        done.clear()
+        assert add_up_in_threads([lambda i=i: task(i) for i in range(5)]) == 11111
+        assert sorted(done) == list(range(5))
+
+
+def test_tasks_run_at_the_same_time() -> None:
+    meet = threading.Barrier(3, timeout=30)
+    add_up_in_threads([lambda: meet.wait() * 0] * 3)
+
+
+@pytest.mark.parametrize("culprit", [0, 1, 2])
+def test_an_error_reaches_the_caller_and_the_threads_live_on(culprit: int) -> None:
+    def task(i: int) -> int:
+        if i == culprit:
+            raise RuntimeError(f"task {i}")
+        return 1
+
+    with pytest.raises(RuntimeError, match=f"task {culprit}"):
+        add_up_in_threads([lambda i=i: task(i) for i in range(3)])
+    assert add_up_in_threads([lambda: 1] * 3) == 3
+
+
+def test_callers_at_the_same_time_get_their_own_sums() -> None:
+    with ThreadPoolExecutor(4) as pool:
+        sums = pool.map(lambda n: add_up_in_threads([lambda: n] * 3), range(50))
+        assert list(sums) == [3 * n for n in range(50)]
+
+
+def test_a_forked_process_has_threads_of_its_own() -> None:
+    assert add_up_in_threads([lambda: 1] * 2) == 2
+    child = multiprocessing.get_context("fork").Process(target=add_up_in_threads, args=([int] * 2,))
+    child.start()
+    child.join(timeout=30)
+    assert child.exitcode == 0
