@@ -15,6 +15,7 @@ from hqgan.quantum import (
     layered,
     simulate,
 )
+from hqgan.quantum.gradients import adjoint, parameter_shift
 from random_circuits import angles, circuits, seeds, well_posed
 
 ATOL = 1e-8
@@ -74,6 +75,12 @@ def test_values_and_gradients_equal_pennylane(circuit: Circuit, seed: int) -> No
         reference = torch.autograd.grad((theirs * direction).sum(), used, materialize_grads=True)
         for ours_, theirs_ in zip(mine, reference, strict=True):
             torch.testing.assert_close(ours_, theirs_, atol=ATOL, rtol=0)
+        detached = inputs.detach(), weights.detach(), direction[None]
+        conditional = bool(getattr(circuit.readout, "ancillas", ()))
+        for rule in (adjoint,) if conditional else (adjoint, parameter_shift):
+            found = [part for part in rule(circuit, *detached) if part.numel()]
+            for ours_, theirs_ in zip(found, reference, strict=True):
+                torch.testing.assert_close(ours_, theirs_, atol=ATOL, rtol=0)
 
 
 def strongly_entangling(inputs: Tensor, weights: Tensor) -> list[object]:

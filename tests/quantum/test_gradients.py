@@ -58,6 +58,6 @@ def test_a_layer_is_differentiated_as_asked(method: str, count: int) -> None:
 def test_a_second_derivative_is_refused() -> None:
     layer = QuantumLayer(layered(2, 1), diff_method="adjoint")
     inputs = torch.randn(3, 2, requires_grad=True)
-    (slope,) = torch.autograd.grad(layer(inputs).sum(), inputs, create_graph=True)
+    (slope,) = torch.autograd.grad(layer(inputs).square().sum(), inputs, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         slope.sum().backward()

@@ -1,6 +1,7 @@
 """The fused kernel against the plain torch path in float64, and as a torch operator."""
 
 import copy
+import math
 import os
 import pickle
 import subprocess
@@ -21,6 +22,7 @@ from hqgan.quantum import (
     Operation,
     Probabilities,
     QuantumLayer,
+    Slot,
     layered,
     statevector,
 )
@@ -85,18 +87,69 @@ def test_batches_of_any_size(circuit: Circuit, samples: int, count: int) -> None
     check(circuit, *angles(circuit, 0, samples, count))
 
 
-@pytest.mark.parametrize("qubits", [1, 2, 8, 11, 12, 13, 17])
-@pytest.mark.parametrize(
-    "names",
-    [
-        {"reupload": True, "readout": "z+x"},
-        {"encoding": "ry+rz", "rotation": "rot", "entangler": "cnot_ring"},
-    ],
-    ids=["real", "complex"],
-)
-def test_sizes_with_one_two_and_three_sweeps_per_layer(qubits: int, names) -> None:
-    circuit = layered(qubits, 2, **names)
-    check(circuit, *angles(circuit, 0, samples=2))
+KINDS = {
+    "real": {"reupload": True, "readout": "z+x"},
+    "real gates": {"encoding": "ry+rz", "rotation": "rot", "entangler": "cnot_ring"},
+    "complex": {"encoding": "ry+rx", "rotation": "rot", "entangler": "cz_ring", "reupload": True},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("lanes", [16, 4, 2])
+def test_any_number_of_lanes_and_of_sweeps(monkeypatch, lanes: int, kind: str) -> None:
+    monkeypatch.setattr(op, "lanes_for", lambda *_: lanes)
+    for qubits in (1, 2, 3, 4, 7, 11, 12, 14, 16 if lanes < 16 else 15):
+        circuit = layered(qubits, 2, **KINDS[kind])
+        check(circuit, *angles(circuit, 0, samples=3))
+
+
+def test_kinds_of_circuits_are_what_they_are_called() -> None:
+    found = {name: plan(layered(3, 2, **names)) for name, names in KINDS.items()}
+    assert [made.real for made in found.values()] == [True, False, False]
+    assert [made.real_gates for made in found.values()] == [True, True, False]
+
+
+def test_rotations_about_z_alone_and_between_entanglers() -> None:
+    """What is taken out of gates as phases: with RZ before, after, without RY, and of constants."""
+    slots = iter(range(100))
+
+    def turn(gate: str, wire: int) -> Operation:
+        return Operation(gate, (wire,), Slot("weight", next(slots)))
+
+    def entangle() -> list[Operation]:
+        return [Operation("cnot", (0, 1)), Operation("cz", (1, 2)), Operation("cnot", (2, 0))]
+
+    gates = [Operation("ry", (w,), Slot("input", w)) for w in range(3)]
+    gates += [turn("rz", 0), turn("ry", 1), turn("rz", 1), *entangle()]
+    gates += [
+        turn("rz", 0),
+        turn("rz", 0),
+        turn("rz", 1),
+        turn("ry", 1),
+        turn("ry", 2),
+        *entangle(),
+    ]
+    gates += [turn("ry", 0), turn("rz", 0), Operation("z", (1,)), turn("ry", 1), *entangle()]
+    gates += [turn("ry", 1), turn("rz", 1), turn("rz", 2)]
+    for words in (("ZII", "IZZ"), ("XII", "IIX", "IZI"), ("IXX",)):
+        circuit = Circuit(3, tuple(gates), Expectations(words))
+        assert plan(circuit).real_gates
+        check(circuit, *angles(circuit, 3, samples=5, count=2))
+
+
+@pytest.mark.parametrize("angle", [0.0, math.pi, -math.pi, 2 * math.pi, 1e3, -9999.0, 1e6, 3e38])
+def test_angles_of_any_size(angle: float) -> None:
+    """Beyond ten thousand a float32 has lost its digits; values stay values."""
+    circuit = layered(2, 2, encoding="ry+rz", rotation="rot")
+    layer = QuantumLayer(circuit, diff_method="fused")
+    layer.weight.data.fill_(angle)
+    values = layer(torch.full((3, 2), angle))
+    assert values.abs().max() <= 1 + ATOL
+    if abs(angle) < 1e4:
+        plain = QuantumLayer(circuit, diff_method="backprop", dtype=torch.float64)
+        plain.weight.data = layer.weight.detach().double()
+        exact = plain(torch.full((3, 2), angle).double())
+        torch.testing.assert_close(values.double(), exact, atol=ATOL, rtol=0)
 
 
 def test_post_selection_and_marginals() -> None:

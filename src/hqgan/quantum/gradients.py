@@ -42,7 +42,7 @@ def adjoint(
     """
     with torch.enable_grad():
         ket = state(circuit, inputs.detach(), weights.detach()).requires_grad_()
-        (bra,) = torch.autograd.grad(measure(circuit, ket), ket, gradient)
+        (bra,) = torch.autograd.grad(measure(circuit.readout, ket), ket, gradient)
     pair = torch.stack([ket.detach(), bra])  # (2, C, B, 2^Q)
     by_input, by_weight = torch.zeros_like(inputs), torch.zeros_like(weights)
     for operation in reversed(circuit.operations):
@@ -142,6 +142,6 @@ class Differentiated(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
-        rule: Rule = ctx.rule
-        by_both = rule(ctx.circuit, *ctx.saved_tensors, gradients[0], ctx.run)
+        inputs, weights = ctx.saved_tensors
+        by_both = ctx.rule(ctx.circuit, inputs, weights, gradients[0], ctx.run)
         return None, None, None, *by_both

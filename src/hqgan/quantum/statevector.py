@@ -26,7 +26,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hqgan.quantum.circuit import COMPLEX_GATES, TWO_QUBIT_GATES, Circuit, Operation, Probabilities
+from hqgan.quantum.circuit import (
+    COMPLEX_GATES,
+    TWO_QUBIT_GATES,
+    Circuit,
+    Operation,
+    Probabilities,
+    Readout,
+)
 from hqgan.quantum.schedule import Basis, Entangler, Moment, Rotations, Step, schedule
 
 Observe = Callable[[Tensor], Tensor]
@@ -92,12 +99,19 @@ def simulate(
         return run.batch_first(run.outputs(run.final_state(), observe))
 
 
-def measure(circuit: Circuit, state: Tensor) -> Tensor:
-    """What the read-out of `circuit` asks for of a state (C, B, 2^Q), real or complex."""
-    nothing = state.real.new_zeros(1, state.shape[1], 0), state.real.new_zeros(1, 0)
-    run = _Simulation(replace(circuit, operations=()), *nothing)
-    with torch.autocast(state.device.type, enabled=False):
-        return run.outputs(state.mT, None).mT
+def measure(readout: Readout, state: Tensor) -> Tensor:
+    """What a read-out asks for of states (C, B, 2^Q), word by word; nothing is regrouped."""
+    if isinstance(readout, Probabilities):
+        qubits = state.shape[-1].bit_length() - 1
+        return _conditional(_squared_modulus(state).mT, readout, qubits).mT
+    values = []
+    for word in readout.observables:
+        turned = state
+        for wire, letter in enumerate(word):
+            if letter != "I":
+                turned = apply_gate(turned, Operation(letter.lower(), (wire,)))
+        values.append((state.conj() * turned).real.sum(-1))
+    return torch.stack(values, -1)
 
 
 def apply_gate(psi: Tensor, operation: Operation, angle: Tensor | None = None) -> Tensor:
@@ -118,7 +132,9 @@ def apply_gate(psi: Tensor, operation: Operation, angle: Tensor | None = None) -
         fixed = np.array(FIXED[operation.gate], dtype=complex)
         matrix = _in_kind(operation.gate, fixed, psi.real.dtype, psi.device)
     else:
-        half = torch.as_tensor(operation.angle if angle is None else angle) / 2
+        if angle is None:
+            angle = torch.tensor(operation.angle, dtype=torch.float64)
+        half = angle / 2
         half = half.to(psi.real.dtype).to(psi.device)[..., None, None, None, None]
         generator = _generator(operation.gate, psi.real.dtype, psi.device)
         matrix = half.cos() * _identity(psi.real.dtype, psi.device) + half.sin() * generator

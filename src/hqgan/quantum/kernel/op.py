@@ -19,7 +19,16 @@ from torch import Tensor
 from hqgan.quantum.circuit import Circuit, Probabilities
 from hqgan.quantum.kernel import adjoint, entries
 from hqgan.quantum.kernel.compiling import announced_if_slow
-from hqgan.quantum.kernel.plan import NARROW, WIDE, Batch, Plan, plan
+from hqgan.quantum.kernel.plan import (
+    NARROW,
+    NARROWEST,
+    WIDE,
+    Batch,
+    Plan,
+    addresses,
+    in_z_basis,
+    plan,
+)
 from hqgan.quantum.kernel.threads import add_up_in_threads
 from hqgan.quantum.statevector import batch_first, simulate
 
@@ -27,8 +36,9 @@ ONE_THREAD = 4e5
 """Nanoseconds of work for one more thread: with less, waking it costs more than it saves."""
 FORWARD_NS, BACKWARD_NS = 0.7, 2.0
 """Measured time of one number in 16 lanes, qubit and layer on one AVX-512 core."""
-FEW = 16
-"""Samples up to which narrow lanes are the faster ones: wide ones would mostly run idle."""
+FEW, LARGE = 8, 13
+"""Samples up to which wide lanes would run idle, and qubits from which short amplitudes pay: more
+tiles for more threads, and passes take several amplitudes at once anyway."""
 KEPT_SCRATCH = 2**27
 """Floats of scratch memory (512 MiB) that a thread keeps between calls, to save page faults."""
 
@@ -40,7 +50,7 @@ class _Prepared:
 
     def __init__(self, made: Plan):
         self.plan = made
-        self.setups = {lanes: _Setup(made, lanes) for lanes in (WIDE, NARROW)}
+        self.setups = {lanes: _Setup(made, lanes) for lanes in (WIDE, NARROW, NARROWEST)}
 
 
 class _Setup:
@@ -51,7 +61,9 @@ class _Setup:
         self.forward, self.backward = entries.entries(
             made.gate_like(lanes), made.like(lanes), made.wide(lanes)
         )
-        self.program = made.addresses.ctypes.data
+        self.alive = made.program_for(lanes)
+        self.addresses = addresses(self.alive)
+        self.program = self.addresses.ctypes.data
         self.state_size = made.state_size(lanes)
         self.forward_scratch = adjoint.forward_scratch(made, lanes)
         self.backward_scratch = adjoint.backward_scratch(made, lanes)
@@ -61,9 +73,11 @@ class _Setup:
 _prepared: dict[int, _Prepared] = {}
 
 
-def lanes_for(samples: int) -> int:
+def lanes_for(samples: int, qubits: int) -> int:
     """Samples that are simulated at once in a batch of so many."""
-    return NARROW if samples <= FEW else WIDE
+    if samples <= FEW // 2 and qubits >= LARGE + 4:
+        return NARROWEST
+    return NARROW if samples <= (FEW if qubits < LARGE else 2 * FEW) else WIDE
 
 
 class FusedCircuit:
@@ -113,7 +127,7 @@ class FusedCircuit:
 
     def bytes_needed(self, samples: int, circuits: int, differentiated: bool) -> int:
         """Memory for a batch: what is kept for a backward pass, and the work of one thread."""
-        setup = _prepared[self.key].setups[lanes_for(samples)]
+        setup = _prepared[self.key].setups[lanes_for(samples, self.circuit.qubits)]
         if not differentiated:
             return 4 * setup.forward_scratch
         rows = circuits * -(-samples // setup.lanes)
@@ -164,7 +178,7 @@ def _(inputs: Tensor, weights: Tensor, key: int, keep: bool, twice: bool) -> tup
     made = _prepared[key].plan
     circuits = weights.shape[0]
     samples = inputs.shape[:-1].numel() if circuits == 1 else inputs.shape[0]
-    lanes = lanes_for(samples)
+    lanes = lanes_for(samples, made.circuit.qubits)
     rows = circuits * ((samples + lanes - 1) // lanes) if keep else 0
     return (
         inputs.new_empty(_output_shape(inputs.shape, circuits, made.circuit.outputs)),
@@ -250,7 +264,7 @@ class _Call:
         self.out_shape = _output_shape(shape, circuits, self.program.outputs)
         addresses = self.inputs.data_ptr(), self.weights.data_ptr()
         self.batch = Batch(samples, circuits, min(circuits, input_circuits), *addresses)
-        self.setup = prepared.setups[lanes_for(samples)]
+        self.setup = prepared.setups[lanes_for(samples, self.program.qubits)]
         self.tiles = -(-samples // self.setup.lanes)
 
     def forward(self, keep: bool) -> tuple[Tensor, Tensor]:

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from hqgan.quantum.circuit import Circuit, Expectations, Probabilities
 from hqgan.quantum.schedule import Moment, Rotations, schedule
 
-WIDE, NARROW = 16, 4
-"""Samples that are simulated at once: as many float32 as fill a register of AVX-512, or of SSE."""
+WIDE, NARROW, NARROWEST = 16, 4, 2
+"""Samples that are simulated at once: as many float32 as fill a register of AVX-512, or of SSE, or
+half of that."""
 
 MAX_QUBITS = 20
 X, Y, Z = range(3)
@@ -38,8 +39,8 @@ _AS_ROTATIONS: dict[str, tuple[tuple[int, float | None], ...]] = {
     "h": ((Y, math.pi / 2), (X, math.pi)),
 }
 
-LOW_QUBITS = 10  # 2^10 amplitudes of 16 lanes are 128 KiB and stay in the second cache
-HIGH_QUBITS = 6  # at a time for the others, each with runs of neighbours long enough to stream
+LOW_BITS = 14  # of the numbers of one part in a sweep: 64 KiB, which stay in the second cache
+HIGH_QUBITS = 4  # rotated together beyond: more rows, at distances of powers of two, crowd a cache
 
 
 class Program(NamedTuple):
@@ -62,7 +63,7 @@ class Program(NamedTuple):
     sign: NDArray[np.float32]  # (entanglers, N)
     moves: NDArray[np.int32]  # (entanglers,) whether any target differs from its x
     phased: NDArray[np.int32]  # (D,) whether RZs taken out of gates are around that entangler
-    groups: NDArray[np.int32]  # (groups, 2) qubits (first, last + 1) rotated in one sweep
+    groups: NDArray[np.int32]  # (groups, 2) qubits (first, last + 1) of each sweep; `program_for`
     z_words: NDArray[np.int32]  # (words, 2) output, bits of Z in the word
     butterflies: NDArray[np.int32]  # (steps, 2) start and half length, to the words of Z
     x_words: NDArray[np.int32]  # (words, 2) output, bits of X in the word
@@ -121,10 +122,10 @@ class Plan:
     real: bool
     real_gates: bool
 
-    @cached_property
-    def addresses(self) -> NDArray[np.int64]:
-        """`addresses` of the program, both alive as long as the plan is."""
-        return addresses(self.program)
+    def program_for(self, lanes: int) -> Program:
+        """The program with its sweeps, whose sizes depend on those of amplitudes."""
+        groups = np.array(_groups(self.circuit.qubits, lanes), np.int32)
+        return self.program._replace(groups=groups)
 
     @property
     def layers(self) -> int:
@@ -217,7 +218,7 @@ def plan(circuit: Circuit) -> Plan:
         sign=np.stack([sign for _, sign in tables]),
         moves=(targets != np.arange(targets.shape[1])).any(1).astype(np.int32),
         phased=_phased(parts, circuit.qubits),
-        groups=np.array(_groups(circuit.qubits), np.int32),
+        groups=np.empty((0, 2), np.int32),
         z_words=z_words,
         butterflies=np.array(steps, np.int32).reshape(-1, 2),
         x_words=x_words,
@@ -338,9 +339,10 @@ def _readout(circuit: Circuit) -> tuple[NDArray[np.int32], NDArray[np.int32], ND
     return z_words, x_words, outcome
 
 
-def _groups(qubits: int) -> list[tuple[int, int]]:
+def _groups(qubits: int, lanes: int) -> list[tuple[int, int]]:
     """Split the wires, last ones first, so that each sweep works within the caches."""
-    groups = [(max(0, qubits - LOW_QUBITS), qubits)]
+    low = LOW_BITS + 1 - lanes.bit_length()
+    groups = [(max(0, qubits - low), qubits)]
     while (bottom := groups[-1][0]) > 0:
         size = min(bottom, HIGH_QUBITS)
         if HIGH_QUBITS < bottom < 2 * HIGH_QUBITS:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import llvmlite.ir as ir
-from numba import carray, types
+from numba import carray, types  # type: ignore[attr-defined]
 from numba.extending import intrinsic
 
 from hqgan.quantum.kernel.compiling import function, inline
