@@ -26,7 +26,6 @@ from hqgan.quantum.kernel.plan import (
     Batch,
     Plan,
     addresses,
-    in_z_basis,
     plan,
 )
 from hqgan.quantum.kernel.threads import add_up_in_threads
