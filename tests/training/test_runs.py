@@ -120,7 +120,7 @@ def test_another_configuration_is_refused_before_the_data_are_opened(finished: P
 def test_circuits_that_fit_no_memory_are_refused_with_the_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(layer, "_memory", lambda device: 2**20)
+    monkeypatch.setattr(layer, "_memory", lambda device: 2**16)
     monkeypatch.setattr(layer, "WORTH_CHECKING", 0)
     with pytest.raises(UsageError, match=r"cannot be simulated: .* use fewer qubits"):
         train(tiny_config(KIMG, "generator.qubits=8"), tmp_path / "run", tiny_dataset())

@@ -65,7 +65,7 @@ class QuantumLayer(nn.Module):
     compiled parts.
 
     Cost: see `hqgan.quantum.simulate`; the kernel keeps one state per sample, and is compiled when
-    it is first used on a machine (about 10 s).
+    a kind of circuit first runs on a machine (about 20 s).
 
     Raises:
         ValueError: at construction for unknown options, and for "fused" if the circuit does not fit

@@ -58,7 +58,7 @@ def announced_if_slow() -> Iterator[None]:
     def announce() -> None:
         if not _announced.is_set():
             _announced.set()
-            message = "hqgan: compiling the circuit kernel, once for this machine; about 10 seconds"
+            message = "hqgan: compiling the circuit kernel, for its kind once on this machine; about 20 seconds"
             print(message, file=sys.stderr, flush=True)
 
     timer = threading.Timer(PATIENCE, announce)
