@@ -32,6 +32,7 @@ from hqgan.quantum.kernel.plan import misfit, plan
 from random_circuits import angles, circuits, seeds, well_posed
 
 ATOL = 1e-5
+MEMORY_BAR = 20  # MiB above the idle process at 10 qubits, 6 layers, batch 64
 REAL = layered(3, 2, reupload=True, readout="z+x")
 COMPLEX = layered(3, 2, encoding="ry+rz", rotation="rot", entangler="cnot_ring")
 
@@ -272,6 +273,17 @@ def test_circuits_that_do_not_fit_are_refused_by_name_and_simulated_by_auto(
         QuantumLayer(circuit)(torch.zeros(1, circuit.inputs))
 
 
+def test_auto_works_under_torch_func() -> None:
+    layer = QuantumLayer(REAL)
+    inputs = torch.randn(4, 3)
+    jacobians = torch.func.vmap(torch.func.jacrev(layer))(inputs)
+    whole = torch.autograd.functional.jacobian(layer, inputs)
+    expected = torch.stack([whole[i, :, i] for i in range(4)])
+    torch.testing.assert_close(jacobians, expected, atol=ATOL, rtol=0)
+    with pytest.raises(ValueError, match=r"under torch\.func: use 'auto'"):
+        torch.func.grad(lambda x: QuantumLayer(REAL, diff_method="fused")(x).sum())(inputs)
+
+
 def test_fused_refuses_double_precision() -> None:
     layer = QuantumLayer(REAL, diff_method="fused")
     with pytest.raises(ValueError, match=r"float32 on the CPU, not in torch\.float64"):
@@ -339,3 +351,49 @@ def test_a_cache_that_cannot_be_written_is_done_without() -> None:
     nowhere = {**os.environ, "NUMBA_CACHE_DIR": os.devnull + "/cache"}
     code = "import hqgan.quantum.kernel.op"
     subprocess.run([sys.executable, "-c", code], env=nowhere, check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_the_same_source_runs_on_a_processor_without_avx() -> None:
+    """SSE2 alone: no wide registers, no fused multiply-add; numba compiles for what it is told."""
+    plain = {**os.environ, "NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "+sse2"}
+    code = (
+        "import torch\n"
+        "from hqgan.quantum import QuantumLayer, layered\n"
+        "torch.manual_seed(0)\n"
+        "circuit = layered(5, 2, encoding='ry+rz', rotation='rot', entangler='cnot_ring')\n"
+        "fused = QuantumLayer(circuit, diff_method='fused')\n"
+        "plain = QuantumLayer(circuit, diff_method='backprop', dtype=torch.float64)\n"
+        "plain.weight.data = fused.weight.detach().double()\n"
+        "for samples in (3, 20):\n"
+        "    angles = torch.randn(samples, 5)\n"
+        "    found = [torch.autograd.grad(layer(x).square().sum(), (x, layer.weight))\n"
+        "             for layer in (fused, plain)\n"
+        "             for x in [angles.to(layer.weight.dtype).requires_grad_()]]\n"
+        "    for mine, exact in zip(*found):\n"
+        f"        torch.testing.assert_close(mine.double(), exact, atol={ATOL}, rtol={ATOL})\n"
+    )
+    subprocess.run([sys.executable, "-c", code], env=plain, check=True)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/clear_refs"), reason="Linux tells its peaks")
+def test_memory_of_ten_qubits_stays_small() -> None:
+    code = (
+        "import torch\n"
+        "from hqgan.quantum import QuantumLayer, layered\n"
+        "def run(qubits, layers, batch):\n"
+        "    circuit = layered(qubits, layers, encoding='ry+rz', rotation='rot')\n"
+        "    layer = QuantumLayer(circuit, diff_method='fused')\n"
+        "    layer(torch.rand(batch, qubits, requires_grad=True)).sum().backward()\n"
+        "def peak(field):\n"
+        "    lines = open('/proc/self/status').read().splitlines()\n"
+        "    return next(int(line.split()[1]) for line in lines if line.startswith(field))\n"
+        "run(2, 2, 64)\n"
+        "open('/proc/self/clear_refs', 'w').write('5')\n"
+        "idle = peak('VmRSS')\n"
+        "run(10, 6, 64)\n"
+        "print((peak('VmHWM') - idle) / 1024)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert float(done.stdout) <= MEMORY_BAR

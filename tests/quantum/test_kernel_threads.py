@@ -1,7 +1,9 @@
 """Threads that are kept and sleep: all tasks are done, errors arrive, callers do not mix."""
 
 import multiprocessing
+import signal
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -43,6 +45,31 @@ def test_callers_at_the_same_time_get_their_own_sums() -> None:
     with ThreadPoolExecutor(4) as pool:
         sums = pool.map(lambda n: add_up_in_threads([lambda: n] * 3), range(50))
         assert list(sums) == [3 * n for n in range(50)]
+
+
+def test_an_interrupt_waits_for_the_work_of_others() -> None:
+    """What the other threads write to must live until they are done."""
+    finished = threading.Event()
+
+    def slow() -> int:
+        time.sleep(0.3)
+        finished.set()
+        return 1
+
+    def interrupted() -> int:
+        signal.raise_signal(signal.SIGINT)
+        return 1
+
+    with pytest.raises(KeyboardInterrupt):
+        add_up_in_threads([interrupted, slow])
+    assert finished.is_set()
+    waiting = threading.Timer(0.1, signal.raise_signal, [signal.SIGINT])
+    waiting.start()
+    finished.clear()
+    with pytest.raises(KeyboardInterrupt):
+        add_up_in_threads([lambda: 1, slow])
+    assert finished.is_set()
+    assert add_up_in_threads([lambda: 1] * 3) == 3
 
 
 def test_a_forked_process_has_threads_of_its_own() -> None:

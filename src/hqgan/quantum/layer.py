@@ -42,9 +42,9 @@ class QuantumLayer(nn.Module):
         init_sd: standard deviation of the "small" weights, radians.
         diff_method: "fused" runs the compiled kernel with its adjoint gradient, in float32 on the
             CPU; "backprop" differentiates through the state vector by torch's autograd, anywhere
-            and as often as wanted; "auto" takes the kernel where it fits, and backprop elsewhere
-            and for second derivatives. "adjoint" saves memory on any device; "parameter-shift"
-            differentiates as on hardware, by two more runs a gate; both once only.
+            and as often as wanted; "auto" takes the kernel where it fits, and backprop elsewhere,
+            for second derivatives and under `torch.func`. "adjoint" saves memory on any device;
+            "parameter-shift" differentiates as on hardware, by two more runs a gate; both once.
         dtype: dtype of the weights, float32 or float64.
         shots: measurements of each circuit; exact values by default. With shots the gradient is by
             "parameter-shift", which "auto" then stands for.
@@ -156,11 +156,13 @@ class QuantumLayer(nn.Module):
             torch.promote_types(inputs.dtype, self.weight.dtype), torch.float32
         )
         fused = self._fused
-        if fused is None or dtype != torch.float32 or inputs.device != _CPU:
+        transformed = torch._C._are_functorch_transforms_active()  # torch.func, which sees all
+        if fused is None or dtype != torch.float32 or inputs.device != _CPU or transformed:
             if self.diff_method == "fused":
+                where = " under torch.func" if transformed else ""
                 raise ValueError(
                     f"diff_method='fused' runs in float32 on the CPU, not in {dtype} on "
-                    f"{inputs.device}: use 'auto' or 'backprop'"
+                    f"{inputs.device}{where}: use 'auto' or 'backprop'"
                 )
             return self._simulate(inputs, dtype)
         self._check(inputs)
@@ -174,8 +176,10 @@ class QuantumLayer(nn.Module):
     @torch.compiler.disable
     def _simulate(self, inputs: Tensor, dtype: torch.dtype) -> Tensor:
         self._check(inputs)
-        # The sum is one cheap pass; on a GPU, reading it would make the host wait for the device.
-        if inputs.device.type == "cpu" and not math.isfinite(inputs.detach().sum().item()):
+        # The sum is one cheap pass; on a GPU, reading it would make the host wait for the device,
+        # and under vmap there is no one number to read.
+        seen = inputs.device.type == "cpu" and not torch._C._are_functorch_transforms_active()
+        if seen and not math.isfinite(inputs.detach().sum().item()):
             wrong = int((~inputs.isfinite()).sum())
             if wrong:
                 raise ValueError(f"{wrong} of {inputs.numel()} angles are NaN or infinite")

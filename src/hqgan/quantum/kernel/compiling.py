@@ -58,8 +58,10 @@ def announced_if_slow() -> Iterator[None]:
     def announce() -> None:
         if not _announced.is_set():
             _announced.set()
-            message = "hqgan: compiling the circuit kernel, for its kind once on this machine; about 20 seconds"
-            print(message, file=sys.stderr, flush=True)
+            message = (
+                "compiling the circuit kernel, once for each kind of circuit; about 20 seconds"
+            )
+            print(f"hqgan: {message}", file=sys.stderr, flush=True)
 
     timer = threading.Timer(PATIENCE, announce)
     timer.daemon = True

@@ -125,12 +125,13 @@ class FusedCircuit:
         return values
 
     def bytes_needed(self, samples: int, circuits: int, differentiated: bool) -> int:
-        """Memory for a batch: what is kept for a backward pass, and the work of one thread."""
+        """Memory for a batch: what is kept for a backward pass, and the work of all threads."""
         setup = _prepared[self.key].setups[lanes_for(samples, self.circuit.qubits)]
+        tiles = circuits * -(-samples // setup.lanes)
+        threads = min(tiles, torch.get_num_threads())
         if not differentiated:
-            return 4 * setup.forward_scratch
-        rows = circuits * -(-samples // setup.lanes)
-        return 4 * (rows * setup.state_size + setup.backward_scratch)
+            return 4 * threads * setup.forward_scratch
+        return 4 * (tiles * setup.state_size + threads * setup.backward_scratch)
 
 
 def _conditional(values: Tensor, readout: Probabilities) -> Tensor:

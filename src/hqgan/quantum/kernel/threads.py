@@ -17,10 +17,11 @@ class _Helper(threading.Thread):
 
     def __init__(self) -> None:
         super().__init__(name="hqgan-circuits", daemon=True)
-        self.begin, self.end = threading.Lock(), threading.Lock()
+        self.begin = threading.Lock()
         self.begin.acquire()
-        self.end.acquire()
+        self.end = threading.Lock()
         self.task: Task = int
+        self.done = True
         self.result = 0
         self.error: BaseException | None = None
         self.start()
@@ -28,11 +29,29 @@ class _Helper(threading.Thread):
     def run(self) -> None:
         while True:
             self.begin.acquire()
+            end = self.end
             try:
                 self.result, self.error = self.task(), None
             except BaseException as error:
                 self.error = error
-            self.end.release()
+            self.done = True
+            end.release()
+
+    def give(self, task: Task) -> None:
+        self.end = threading.Lock()  # of this task alone: an interrupted wait leaves nothing behind
+        self.end.acquire()
+        self.task, self.done = task, False
+        self.begin.release()
+
+    def wait(self) -> BaseException | None:
+        """Until the task is done, also through a Ctrl-C, which is returned: memory is in use."""
+        interrupt = None
+        while not self.done:
+            try:
+                self.end.acquire()
+            except BaseException as error:
+                interrupt = error
+        return interrupt or self.error
 
 
 _busy = threading.Lock()
@@ -53,19 +72,16 @@ def add_up_in_threads(tasks: Sequence[Task]) -> int:
     try:
         helpers = _helpers(os.getpid())
         helpers.extend(_Helper() for _ in range(len(tasks) - 1 - len(helpers)))
-        used = list(zip(helpers, tasks[1:], strict=False))
-        for helper, task in used:
-            helper.task = task
-            helper.begin.release()
+        used = helpers[: len(tasks) - 1]
         try:
+            for helper, task in zip(used, tasks[1:], strict=True):
+                helper.give(task)
             total = tasks[0]()
         finally:
-            for helper, _ in used:
-                helper.end.acquire()
-        for helper, _ in used:
-            if helper.error is not None:
-                raise helper.error
-            total += helper.result
-        return total
+            errors = [helper.wait() for helper in used]
+        for error in errors:
+            if error is not None:
+                raise error
+        return total + sum(helper.result for helper in used)
     finally:
         _busy.release()
