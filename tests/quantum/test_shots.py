@@ -79,7 +79,8 @@ def test_a_layer_with_shots_trains() -> None:
 
 
 def test_unusable_shots_are_refused() -> None:
-    with pytest.raises(ValueError, match="shots=0: at least one"):
-        QuantumLayer(layered(2, 1), shots=0)
+    for shots in (0, -1, 1.5, "many"):
+        with pytest.raises(ValueError, match=f"shots={shots!r}: at least one"):
+            QuantumLayer(layered(2, 1), shots=shots)
     with pytest.raises(ValueError, match="'backprop' differentiates exact values"):
         QuantumLayer(layered(2, 1), shots=10, diff_method="backprop")

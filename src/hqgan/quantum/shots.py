@@ -26,15 +26,15 @@ class Shots:
         its `run`.
 
     Raises:
-        ValueError: for fewer than one shot.
+        ValueError: for anything but a whole number of shots, at least one.
     """
 
     number: int
     generator: torch.Generator | None = None
 
     def __post_init__(self) -> None:
-        if self.number < 1:
-            raise ValueError(f"shots={self.number}: at least one measurement is needed")
+        if not isinstance(self.number, int) or self.number < 1:
+            raise ValueError(f"shots={self.number!r}: at least one measurement is needed")
 
     @torch.no_grad()
     def __call__(self, circuit: Circuit, inputs: Tensor, weights: Tensor) -> Tensor:
