@@ -31,6 +31,8 @@ from hqgan.quantum.kernel.op import FusedCircuit
 from hqgan.quantum.kernel.plan import misfit, plan
 from random_circuits import angles, circuits, seeds, well_posed
 
+pytestmark = pytest.mark.timeout(600)  # each kind of circuit is compiled once, about 20 s
+
 ATOL = 1e-5
 MEMORY_BAR = 20  # MiB above the idle process at 10 qubits, 6 layers, batch 64
 REAL = layered(3, 2, reupload=True, readout="z+x")
@@ -397,3 +399,30 @@ def test_memory_of_ten_qubits_stays_small() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert float(done.stdout) <= MEMORY_BAR
+
+
+@pytest.mark.slow
+def test_code_from_the_disk_gives_the_bits_of_code_just_compiled(tmp_path) -> None:
+    """Else a training that compiled the kernel would not be continued as it began."""
+    code = (
+        "import hashlib, torch\n"
+        "from hqgan.quantum import QuantumLayer, layered\n"
+        "torch.manual_seed(0)\n"
+        f"for names in {list(KINDS.values())}:\n"
+        "    layer = QuantumLayer(layered(5, 3, **names), diff_method='fused')\n"
+        "    angles = torch.randn(20, 5, requires_grad=True)\n"
+        "    values = layer(angles)\n"
+        "    values.square().sum().backward()\n"
+        "    for part in (values, angles.grad, layer.weight.grad):\n"
+        "        print(hashlib.sha256(part.detach().numpy().tobytes()).hexdigest())\n"
+    )
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for _ in range(2)
+    ]
+    assert runs[0] == runs[1]

@@ -13,7 +13,7 @@ taken out of them (see `plan`), also if the state is not, and are then given as 
 from typing import Any
 
 from hqgan.quantum.kernel.compiling import inline
-from hqgan.quantum.kernel.lanes import lanes_in, load_lanes, splat, store_lanes
+from hqgan.quantum.kernel.lanes import lanes_in, load_lanes, minus, plus, splat, store_lanes
 
 Amplitude = tuple[Any, ...]
 
@@ -59,8 +59,8 @@ def scale(lanes: Any, x: Amplitude) -> Amplitude:
 def add_scaled(s: Amplitude, lanes: Any, x: Amplitude) -> Amplitude:
     """s + lanes x."""
     if len(x) == 1:
-        return (s[0] + lanes * x[0],)
-    return s[0] + lanes * x[0], s[1] + lanes * x[1]
+        return (plus(s[0], lanes, x[0]),)
+    return plus(s[0], lanes, x[0]), plus(s[1], lanes, x[1])
 
 
 @inline
@@ -68,7 +68,7 @@ def times(a: Amplitude, x: Amplitude) -> Amplitude:
     """a x, both of one kind."""
     if len(a) == 1:
         return (a[0] * x[0],)
-    return a[0] * x[0] - a[1] * x[1], a[0] * x[1] + a[1] * x[0]
+    return minus(a[0] * x[0], a[1], x[1]), plus(a[0] * x[1], a[1], x[0])
 
 
 @inline
@@ -76,7 +76,7 @@ def squared_modulus(x: Amplitude) -> Any:
     """|x|^2, lanes."""
     if len(x) == 1:
         return x[0] * x[0]
-    return x[0] * x[0] + x[1] * x[1]
+    return plus(x[0] * x[0], x[1], x[1])
 
 
 @inline
@@ -84,7 +84,7 @@ def overlap(x: Amplitude, y: Amplitude) -> Any:
     """Re x* y, lanes."""
     if len(x) == 1:
         return x[0] * y[0]
-    return x[0] * y[0] + x[1] * y[1]
+    return plus(x[0] * y[0], x[1], y[1])
 
 
 @inline
@@ -135,12 +135,12 @@ def turn(a: Amplitude, b: Amplitude, x: Amplitude, y: Amplitude) -> tuple[Amplit
         return add_scaled(x, -a[0], y), y
     return (
         (
-            a[0] * x[0] - a[1] * x[1] - b[0] * y[0] - b[1] * y[1],
-            a[0] * x[1] + a[1] * x[0] - b[0] * y[1] + b[1] * y[0],
+            minus(minus(minus(a[0] * x[0], a[1], x[1]), b[0], y[0]), b[1], y[1]),
+            plus(minus(plus(a[0] * x[1], a[1], x[0]), b[0], y[1]), b[1], y[0]),
         ),
         (
-            b[0] * x[0] - b[1] * x[1] + a[0] * y[0] + a[1] * y[1],
-            b[0] * x[1] + b[1] * x[0] + a[0] * y[1] - a[1] * y[0],
+            plus(plus(minus(b[0] * x[0], b[1], x[1]), a[0], y[0]), a[1], y[1]),
+            minus(plus(plus(b[0] * x[1], b[1], x[0]), a[0], y[1]), a[1], y[0]),
         ),
     )
 
@@ -157,10 +157,10 @@ def inverse(a: Amplitude, b: Amplitude) -> tuple[Amplitude, Amplitude]:
 def fold(a: Amplitude, b: Amplitude, x: Amplitude, y: Amplitude) -> Amplitude:
     """a* x + b* y: how much of the column (a, b) is in (x, y)."""
     if len(a) == 1:
-        return (a[0] * x[0] + b[0] * y[0],)
+        return (plus(a[0] * x[0], b[0], y[0]),)
     return (
-        a[0] * x[0] + a[1] * x[1] + b[0] * y[0] + b[1] * y[1],
-        a[0] * x[1] - a[1] * x[0] + b[0] * y[1] - b[1] * y[0],
+        plus(plus(plus(a[0] * x[0], a[1], x[1]), b[0], y[0]), b[1], y[1]),
+        minus(plus(minus(a[0] * x[1], a[1], x[0]), b[0], y[1]), b[1], y[0]),
     )
 
 
@@ -182,22 +182,26 @@ def add_torque(
     With bra = g O ket at the loss g <ket| O |ket>, the sum over all pairs is the derivative of the
     loss by the angle of one more rotation about P, see `rotations`.
     """
+    b0, b1, k0, k1 = bra0, bra1, ket0, ket1
     if len(bra0) == 1:
-        return (torque[0] + bra1[0] * ket0[0] - bra0[0] * ket1[0],)
+        return (minus(plus(torque[0], b1[0], k0[0]), b0[0], k1[0]),)
     if len(torque) == 1:
-        y = torque[0] + bra1[0] * ket0[0] + bra1[1] * ket0[1]
-        return (y - bra0[0] * ket1[0] - bra0[1] * ket1[1],)
+        y = plus(plus(torque[0], b1[0], k0[0]), b1[1], k0[1])
+        return (minus(minus(y, b0[0], k1[0]), b0[1], k1[1]),)
+    x = minus(plus(torque[0], b0[0], k1[1]), b0[1], k1[0])
+    y = plus(plus(torque[1], b1[0], k0[0]), b1[1], k0[1])
+    z = minus(plus(torque[2], b0[0], k0[1]), b0[1], k0[0])
     return (
-        torque[0] + bra0[0] * ket1[1] - bra0[1] * ket1[0] + bra1[0] * ket0[1] - bra1[1] * ket0[0],
-        torque[1] + bra1[0] * ket0[0] + bra1[1] * ket0[1] - bra0[0] * ket1[0] - bra0[1] * ket1[1],
-        torque[2] + bra0[0] * ket0[1] - bra0[1] * ket0[0] - bra1[0] * ket1[1] + bra1[1] * ket1[0],
+        minus(plus(x, b1[0], k0[1]), b1[1], k0[0]),
+        minus(minus(y, b0[0], k1[0]), b0[1], k1[1]),
+        plus(minus(z, b1[0], k1[1]), b1[1], k1[0]),
     )
 
 
 @inline
 def phase_torque(bra: Amplitude, ket: Amplitude) -> Any:
     """Re <bra| -i |ket> of one amplitude, lanes; with the signs of Z it adds up to Z's torque."""
-    return bra[0] * ket[1] - bra[1] * ket[0]
+    return minus(bra[0] * ket[1], bra[1], ket[0])
 
 
 @inline

@@ -5,6 +5,10 @@ plain loops is several times slower. `Lanes` is LLVM's <16 x float>: one registe
 AVX2, four of NEON or SSE2; LLVM chooses for the machine it runs on. Lanes are loaded from and
 stored to any float32 array, and know + - * / and negation. One sample lives in one lane throughout.
 
+What is fused is said (`plus`, `minus`), not left to LLVM: of two products it would fuse one or the
+other as a function is inlined here or there, and code from the disk would round otherwise than code
+just compiled. A resumed training would end with other bits.
+
 How many lanes is part of the type, and so is known when numba compiles. An argument `like` says it:
 either lanes, or a tuple of so many empty tuples, which is a length and nothing else at run time.
 """
@@ -20,7 +24,7 @@ from numba.core.cgutils import get_or_insert_function
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
-from hqgan.quantum.kernel.compiling import FLAGS
+from hqgan.quantum.kernel.compiling import FLAGS, inline
 
 # Numba's own annotation forgets that the typing context is not passed by the caller.
 _intrinsic: Callable[[Any], Any] = intrinsic
@@ -183,13 +187,35 @@ def sign_of(typing: Any, lanes: Any) -> Any:
 
 
 @_intrinsic
-def multiply_add(typing: Any, x: Any, y: Any, z: Any) -> Any:
-    """x y + z with one rounding, which no other operation of lanes promises."""
+def multiply_add_exactly(typing: Any, x: Any, y: Any, z: Any) -> Any:
+    """x y + z with one rounding, on every processor, however slow."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return _call(builder, "llvm.fma", args)
 
     return x(x, y, z), generate
+
+
+@_intrinsic
+def multiply_add(typing: Any, x: Any, y: Any, z: Any) -> Any:
+    """x y + z, with one rounding where the processor has an instruction for it."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return _call(builder, "llvm.fmuladd", args)
+
+    return x(x, y, z), generate
+
+
+@inline
+def plus(total: Any, x: Any, y: Any) -> Any:
+    """total + x y."""
+    return multiply_add(x, y, total)
+
+
+@inline
+def minus(total: Any, x: Any, y: Any) -> Any:
+    """total - x y."""
+    return multiply_add(-x, y, total)
 
 
 def _teach(operation: Any, instruction: str, operands: int) -> None:

@@ -25,8 +25,10 @@ from hqgan.quantum.kernel.lanes import (
     lane_sum,
     lanes_in,
     load_lanes,
-    multiply_add,
+    minus,
+    multiply_add_exactly,
     nearest,
+    plus,
     sign_of,
     splat,
     store_lanes,
@@ -43,7 +45,7 @@ SINE = tuple((-1) ** k / math.factorial(2 * k + 1) for k in range(7, -1, -1))
 @inline
 def turn_plane(cosine: Any, sine: Any, x: Any, y: Any) -> tuple[Any, Any]:
     """(x, y) turned towards x."""
-    return cosine * x + sine * y, cosine * y - sine * x
+    return plus(cosine * x, sine, y), minus(cosine * y, sine, x)
 
 
 @inline
@@ -62,13 +64,13 @@ def cosine_and_sine_of_half(angle: Any) -> tuple[Any, Any]:
     of the gate that no measurement sees. There Taylor's series are exact in float32.
     """
     turns = nearest(angle * splat(1 / (2 * math.pi), angle))
-    h = multiply_add(turns, splat(-PI_HIGH, angle), angle * splat(0.5, angle))
-    h = multiply_add(turns, splat(-PI_LOW, angle), h)
+    h = multiply_add_exactly(turns, splat(-PI_HIGH, angle), angle * splat(0.5, angle))
+    h = multiply_add_exactly(turns, splat(-PI_LOW, angle), h)
     hh = h * h
     cosine, sine = splat(0.0, angle), splat(0.0, angle)
     for k in range(len(COSINE)):
-        cosine = cosine * hh + splat(COSINE[k], angle)
-        sine = sine * hh + splat(SINE[k], angle)
+        cosine = plus(splat(COSINE[k], angle), cosine, hh)
+        sine = plus(splat(SINE[k], angle), sine, hh)
     return cosine, sine * h
 
 
@@ -139,7 +141,7 @@ def half_angle(
 def shears(cosine: Any, sine: Any) -> tuple[Any, Any]:
     """tan(h / 2) and sin(h) for an angle h, or for h + pi, the same gate, if it is the smaller."""
     sign = sign_of(cosine)
-    return sine * sign / (splat(1.0, cosine) + cosine * sign), sine * sign
+    return sine * sign / plus(splat(1.0, cosine), cosine, sign), sine * sign
 
 
 @function
@@ -232,7 +234,7 @@ def torques_to_gradients(
             z = load_torque(torques, gate, 2, like)
             for k in range(stop - 1, start - 1, -1):
                 c, s = half_angle(rotations[k], table, cosines, sines, like)
-                cosine, sine = c * c - s * s, c * s + c * s
+                cosine, sine = minus(c * c, s, s), plus(c * s, c, s)
                 if rotations[k, 0] == X:
                     add_gradient(rotations[k], x, by_input, by_weight)
                     y, z = turn_plane(cosine, sine, y, z)
