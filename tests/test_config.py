@@ -31,6 +31,17 @@ def test_the_presets_of_the_paper_are_there() -> None:
     assert {"hybridq", "hybridq-v1", "mediq-v2"} <= set(preset_names())
 
 
+@pytest.mark.parametrize("twin", ["classical", "fourier", "zeros", "random", "product"])
+def test_the_preset_of_a_twin_is_hybridq_but_for_the_circuits(twin: str) -> None:
+    settings = load_config(f"twin-{twin}").model_dump()
+    hybridq = load_config("hybridq").model_dump()
+    assert settings["generator"].pop("twin") == twin
+    assert hybridq["generator"].pop("twin") is None
+    assert settings.pop("preset") == f"twin-{twin}"
+    assert hybridq.pop("preset") == "hybridq"
+    assert settings == hybridq
+
+
 @pytest.mark.parametrize("preset", preset_names())
 def test_every_preset_is_valid_and_survives_the_file(preset: str, tmp_path: Path) -> None:
     config = load_config(preset)

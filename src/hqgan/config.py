@@ -189,6 +189,14 @@ def preset_names() -> list[str]:
     )
 
 
+def read_preset(name: str) -> dict[str, Any]:
+    """The keys of a packaged preset, over those of the one it is `based_on`."""
+    text = resources.files("hqgan.presets").joinpath(f"{name}.yaml").read_text(encoding="utf-8")
+    values: dict[str, Any] = yaml.safe_load(text)
+    base = values.pop("based_on", None)
+    return merge(read_preset(base), values) if base else values
+
+
 def load_config(
     preset: str | None = None,
     file: Path | None = None,
@@ -214,8 +222,7 @@ def load_config(
         raise UsageError(
             f"unknown preset {preset!r}; known are {', '.join(known)}.{did_you_mean(preset, known)}"
         )
-    text = resources.files("hqgan.presets").joinpath(f"{preset}.yaml").read_text(encoding="utf-8")
-    values = merge(yaml.safe_load(text), {**values, "preset": preset})
+    values = merge(read_preset(preset), {**values, "preset": preset})
     for key, value in (overrides or {}).items():
         if value is not None:
             assign(values, key, value)

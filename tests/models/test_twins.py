@@ -1,12 +1,16 @@
 """The controls of the hybrid generator: same shapes, same size, and what each one lacks."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from hqgan.errors import UsageError
-from hqgan.models import HybridQGenerator, parameter_count
+from hqgan.models import HybridQGenerator, build_generator, load_snapshot, parameter_count
 from hqgan.models.twins import TWINS, ClassicalTwin
 from hqgan.quantum import QuantumLayer
+from hqgan.training import train
+from small_runs import tiny_config, tiny_dataset
 
 WHOLE_TOLERANCE, BLOCK_TOLERANCE = 0.001, 0.05
 MATCHED = ("classical", "fourier", "random", "product")  # zeros has nothing to match
@@ -75,3 +79,17 @@ def test_sites_of_one_set_share_the_classical_map() -> None:
 def test_an_unknown_twin_is_refused() -> None:
     with pytest.raises(UsageError, match="unknown twin 'evil'; known are classical"):
         build("evil")
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_training_moves_a_twin_as_it_should(twin: str, tmp_path: Path) -> None:
+    config = tiny_config(0.016, f"generator.twin={twin}")
+    result = train(config, tmp_path / "run", tiny_dataset())
+    torch.manual_seed(config.seed)
+    before = build_generator(classes=3, size=config.size, **config.generator.model_dump())
+    after = load_snapshot(Path(result.snapshot))[0].state_dict()
+    moved = {name for name, p in before.named_parameters() if not torch.equal(p, after[name])}
+    assert "decoder.to_rgb.weight" in moved
+    learned = {"classical", "product"}
+    assert ("quantum.circuits.weight" in moved) == (twin in learned)
+    assert ("quantum.circuits.phase" in moved) == (twin == "fourier")
