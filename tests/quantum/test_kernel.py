@@ -304,6 +304,27 @@ def test_a_compiled_model_holds_the_kernel_in_its_graph() -> None:
         torch.testing.assert_close(a, b)
 
 
+def test_distributed_data_parallel_wraps_it(tmp_path) -> None:
+    """In a process of its own: a process group leaves threads behind."""
+    code = (
+        "import sys, torch\n"
+        "from torch.nn.parallel import DistributedDataParallel\n"
+        "from hqgan.quantum import QuantumLayer, layered\n"
+        "torch.distributed.init_process_group(\n"
+        "    'gloo', init_method=f'file://{sys.argv[1]}/store', rank=0, world_size=1)\n"
+        "layer = QuantumLayer(layered(3, 2), diff_method='fused')\n"
+        "model = torch.nn.Sequential(torch.nn.Linear(4, 3), layer)\n"
+        "inputs = torch.randn(5, 4)\n"
+        "model(inputs).square().sum().backward()\n"
+        "alone = layer.weight.grad.clone()\n"
+        "layer.weight.grad = None\n"
+        "DistributedDataParallel(model)(inputs).square().sum().backward()\n"
+        "torch.distributed.destroy_process_group()\n"
+        "assert torch.equal(layer.weight.grad, alone)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+
+
 def test_copies_and_pickles_run_in_another_process() -> None:
     layer = QuantumLayer(COMPLEX)
     inputs = torch.rand(2, 3)
