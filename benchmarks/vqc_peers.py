@@ -27,6 +27,21 @@ class Workload:
     kept: int = 0
 
 
+def gates(work: Workload) -> Iterator[tuple[str, int, tuple[Any, ...]]]:
+    """Gate, wire and the name of its angle, in time order: `x i` an input, `w l i k` a weight."""
+    for layer in range(work.layers):
+        if layer == 0 or work.reupload:
+            for wire in range(work.qubits):
+                yield "ry", wire, ("x", wire)
+                if not work.real:
+                    yield "rz", wire, ("x", wire)
+        for wire in range(work.qubits):
+            for k, gate in enumerate(("ry",) if work.real else ("rz", "ry", "rz")):
+                yield gate, wire, ("w", layer, wire, k)
+        for wire in range(work.qubits - 1) if work.real else range(work.qubits):
+            yield ("cz" if work.real else "cnot"), wire, ()
+
+
 def pennylane_circuit(work: Workload) -> Callable[[Any, Any], Any]:
     """The workload as a PennyLane quantum function of inputs (..., Q) and weights (L, Q, gates)."""
     import pennylane as qml
@@ -144,41 +159,18 @@ def tensorcircuit_jax(work: Workload, inputs: Any, weights: Any, direction: Any)
 
     def one(sample: Any, learned: Any) -> Any:
         circuit = tc.Circuit(n)
-        for layer in range(work.layers):
-            for wire in range(n) if layer == 0 or work.reupload else ():
-                circuit.ry(wire, theta=sample[wire])
-                if not work.real:
-                    circuit.rz(wire, theta=sample[wire])
-            for wire in range(n):
-                if work.real:
-                    circuit.ry(wire, theta=learned[layer, wire, 0])
-                else:
-                    circuit.rz(wire, theta=learned[layer, wire, 0])
-                    circuit.ry(wire, theta=learned[layer, wire, 1])
-                    circuit.rz(wire, theta=learned[layer, wire, 2])
-            for wire in range(n - 1) if work.real else range(n):
-                (circuit.cz if work.real else circuit.cnot)(wire, (wire + 1) % n)
+        for gate, wire, angle in gates(work):
+            if angle:
+                source = sample if angle[0] == "x" else learned
+                getattr(circuit, gate)(wire, theta=source[angle[1:]])
+            else:
+                getattr(circuit, gate)(wire, (wire + 1) % n)
         probabilities = jnp.abs(circuit.state()) ** 2
         if work.kept:
             return probabilities.reshape(2**work.kept, -1).sum(-1)
         return probabilities @ signs
 
     return _jax_run(inputs, weights, direction, one)
-
-
-def gates(work: Workload) -> Iterator[tuple[str, int, tuple[Any, ...]]]:
-    """Gate, wire and the name of its angle, in time order: `x i` an input, `w l i k` a weight."""
-    for layer in range(work.layers):
-        if layer == 0 or work.reupload:
-            for wire in range(work.qubits):
-                yield "ry", wire, ("x", wire)
-                if not work.real:
-                    yield "rz", wire, ("x", wire)
-        for wire in range(work.qubits):
-            for k, gate in enumerate(("ry",) if work.real else ("rz", "ry", "rz")):
-                yield gate, wire, ("w", layer, wire, k)
-        for wire in range(work.qubits - 1) if work.real else range(work.qubits):
-            yield ("cz" if work.real else "cnot"), wire, ()
 
 
 def read_state(work: Workload, state: torch.Tensor) -> torch.Tensor:
