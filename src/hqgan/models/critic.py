@@ -1,4 +1,6 @@
-"""The class-conditional critic: convolutions down to 4x4, minibatch deviation, class projection.
+"""What every critic offers to training, and the class-conditional one of ours.
+
+`ProjectionCritic`: convolutions down to 4x4, minibatch deviation, class projection.
 
 It has no normalisation layer, so its initialisation must preserve the variance itself (He et al.
 2015 for leaky ReLU): with PyTorch's default the signal shrinks by about 0.4 a layer and the critic
@@ -13,7 +15,19 @@ LEAK = 0.2
 MAX_CHANNELS = 256
 
 
-class ProjectionCritic(nn.Module):
+class Critic(nn.Module):
+    """Base of all critics, called as D(x, y) with images (B, 3, S, S), or codes, and labels (B,).
+
+    Returns one logit an image (B,), or several (B, M), whose losses are averaged.
+    """
+
+    def auxiliary(self, real: Tensor) -> Tensor | float:
+        """A term the critic adds to its own loss on (augmented) real images; 0 unless overridden."""
+        del real
+        return 0.0
+
+
+class ProjectionCritic(Critic):
     """Images (B, 3, S, S) in [-1, 1] and class indices (B,) to one logit each (B,).
 
     Projection discriminator (Miyato & Koyama 2018, arXiv 1802.05637, equation 3) with minibatch

@@ -5,6 +5,7 @@ JSON), called as `G(z, y)` with `z: (B, z_dim)` and `y: (B,)` class indices, ret
 `(B, 3, S, S)` in [-1, 1].
 """
 
+import numpy as np
 import torch
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
@@ -26,6 +27,32 @@ class Generator(nn.Module, PyTorchModelHubMixin, library_name="hqgan", tags=["hq
     def sample_z(self, n: int, rng: torch.Generator) -> Tensor:
         """Latents `(n, z_dim)` on the CPU, standard normal unless a model overrides it."""
         return torch.randn(n, self.z_dim, generator=rng)
+
+    def prepare(self, images: np.ndarray, rng: torch.Generator) -> int:
+        """Learn from the training images, uint8 (N, S, S, 3), what is fixed before the adversary.
+
+        Principal components, an autoencoder: called once, before the first step of a new run; what
+        it finds is kept in buffers or frozen parameters. Returns how many images it looked at,
+        passes over the data counted, which the clock of the run includes (0 here: nothing).
+        """
+        del images, rng
+        return 0
+
+    def code(self, z: Tensor, y: Tensor) -> Tensor:
+        """What the critic judges of a fake: the image, unless a model trains in another space.
+
+        A model that does overrides `code`, `encode` and `decode`; its `forward` is then `decode`
+        of `code`, and its code lies in the space that `encode` takes real images to.
+        """
+        return self(z, y)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Images (B, 3, S, S) in [-1, 1] to the space of `code`; differentiable."""
+        return images
+
+    def decode(self, code: Tensor) -> Tensor:
+        """What `code` returned, to images (B, 3, S, S); differentiable."""
+        return code
 
     def penalty(self) -> Tensor | float:
         """A term the model adds to the generator's loss (0 unless a model overrides it)."""

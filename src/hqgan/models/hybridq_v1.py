@@ -29,6 +29,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hqgan.errors import UsageError
+from hqgan.models.critic import Critic
 from hqgan.models.generator import Generator
 from hqgan.quantum import QuantumLayer, layered
 
@@ -90,7 +91,7 @@ class QuantumFeatures(nn.Module):
         return self.circuits(angles.float()).flatten(1)  # half precision is for convolutions only
 
 
-class HybridQV1Critic(nn.Module):
+class HybridQV1Critic(Critic):
     """Images (B, 3, S, S) in [-1, 1] and class indices (B,) to one logit each (B,), for BCE.
 
     Three convolutions (k4 s2, 64-128-256) and a linear layer; the label is a fourth image channel.

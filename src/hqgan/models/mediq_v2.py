@@ -37,6 +37,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hqgan.errors import UsageError
+from hqgan.models.critic import Critic
 from hqgan.models.generator import Generator
 from hqgan.models.hybridq_v1 import (
     LEAK,
@@ -301,7 +302,7 @@ class ScaledNoise(nn.Module):
         return x + (self.scale * noise).to(x.dtype)
 
 
-class MediqV2Critic(nn.Module):
+class MediqV2Critic(Critic):
     """Images (B, 3, S, S) in [-1, 1] and class indices (B,) to one score each (B,), for WGAN-GP.
 
     Four convolutions (k4 s2, 64-128-256-512) without normalisation, global average pool, a linear
