@@ -22,7 +22,7 @@ class Critic(nn.Module):
     """
 
     def auxiliary(self, real: Tensor) -> Tensor | float:
-        """A term the critic adds to its own loss on (augmented) real images; 0 unless overridden."""
+        """A term the critic adds to its loss, on (augmented) real images; 0 unless overridden."""
         del real
         return 0.0
 

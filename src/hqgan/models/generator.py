@@ -38,6 +38,11 @@ class Generator(nn.Module, PyTorchModelHubMixin, library_name="hqgan", tags=["hq
         del images, rng
         return 0
 
+    @property
+    def code_size(self) -> int:
+        """How many numbers `code` gives for an image."""
+        return 3 * self.size**2
+
     def code(self, z: Tensor, y: Tensor) -> Tensor:
         """What the critic judges of a fake: the image, unless a model trains in another space.
 
