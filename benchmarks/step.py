@@ -28,8 +28,8 @@ from hqgan.config import load_config
 from hqgan.data import load_dataset
 from hqgan.models.mediq_v2 import QUBITS, MediqV2Critic, MediqV2Generator
 from hqgan.quantum import QuantumLayer
+from hqgan.training.adversarial import AdversarialTrainer
 from hqgan.training.fabric import make_fabric
-from hqgan.training.trainer import Trainer
 
 PUBLISHED_BAR, TWIN_BAR = 200, 1.10
 BATCH = 10  # of the published command
@@ -133,7 +133,9 @@ def against_the_twin(repeats: int) -> dict[str, Any]:
     for name, settings in {"hybridq": [], "twin": ["generator.twin=classical"]}.items():
         config = load_config("hybridq", assignments=settings)
         fabric = make_fabric(config.device, config.precision)
-        trainers[name] = Trainer(config, load_dataset("embedded", "train", config.size), fabric)
+        trainers[name] = AdversarialTrainer(
+            config, load_dataset("embedded", "train", config.size), fabric
+        )
     times: dict[str, list[float]] = {name: [] for name in trainers}
     for turn in range(repeats + 1):
         for name, trainer in trainers.items():

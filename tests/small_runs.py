@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hqgan.config import Config, load_config
+from hqgan.config import load_config
 from hqgan.data import Dataset
+from hqgan.schema import Config
 from hqgan.training.runs import TIMING_FIELDS
 from small_images import picture, write_picture
 

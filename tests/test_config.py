@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from hqgan.config import (
-    Config,
     differences,
     load_config,
     preset_names,
@@ -14,6 +13,7 @@ from hqgan.config import (
     validate,
 )
 from hqgan.errors import UsageError
+from hqgan.schema import Config
 
 
 @pytest.fixture(autouse=True)
@@ -103,7 +103,7 @@ def test_a_section_with_another_name_replaces_the_old_one(tmp_path: Path) -> Non
         ("kimg=1e-5", r"kimg is '?1e-0?5'?: .*greater than or equal to 0\.001"),
         ("save_every_kimg=0", r"save_every_kimg is 0: .*greater than or equal to 0\.001"),
         ("generator.z_dim=1000000000", r"generator\.z_dim is 1000000000: .*equal to 4096"),
-        ("critic.width=1000000", r"critic\.width is 1000000: .*equal to 1024"),
+        ("critic.width=1000000", r"critic\.width is 1000000: .*equal to 4096"),
         ("preset=mediq-v2", r"use --preset instead"),
         ("data.path=~nobody-of-this-name/images", r"data\.path is .* cannot be found"),
     ],

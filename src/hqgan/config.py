@@ -5,196 +5,63 @@ A run is described by one `Config`. It is resolved from a preset, then a file, t
 Unknown keys are errors.
 """
 
+import copy
 import difflib
 import os
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any
 
 import yaml
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, ValidationError
 
 from hqgan.errors import UsageError
-
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Decay = Annotated[float, Field(ge=0, lt=1)]
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
-# Thousands of images; snapshots are named after them, with six digits.
-Kimg = Annotated[float, Field(ge=0.001, lt=100_000)]
-
-
-def absolute_path(path: str) -> str:
-    """The path as it is found from any working folder."""
-    try:
-        return str(Path(path).expanduser().absolute())
-    except RuntimeError as error:  # the home of a user who does not exist
-        raise ValueError(f"{path} cannot be found: {error}") from error
-
+from hqgan.schema import Config
 
 # Keys that may differ when a run is continued: how far it goes and where it runs, not what is
 # computed. The data are compared by content, so their folder may move.
 FREE_TO_CHANGE = ("kimg", "device", "data.path", "save_every_kimg")
-
-
-class Section(BaseModel):
-    """Base of all sections: unknown keys, NaN and infinities are refused, values stay as read."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class HybridQ(Section):
-    """Arguments of `hqgan.models.hybridq.HybridQGenerator`, where each is explained."""
-
-    name: Literal["hybridq"]
-    z_dim: Annotated[int, Field(ge=1, le=4096)]
-    qubits: Annotated[int, Field(ge=1, le=20)]
-    circuit_layers: Annotated[int, Field(ge=1, le=100)]
-    circuit_groups: Literal[1, 2, 4, 8, 16]
-    fusion: Literal["gated", "concat", "film"]
-    twin: Literal["classical", "fourier", "zeros", "random", "product"] | None = Field(
-        None, description="a control in the circuits' place, see `hqgan.models.twins`"
-    )
-
-
-class HybridQV1(Section):
-    """The reconstruction of the first paper; its numbers are fixed."""
-
-    name: Literal["hybridq-v1"]
-
-
-class MediqV2(Section):
-    """Arguments of `hqgan.models.mediq_v2.MediqV2Generator`."""
-
-    name: Literal["mediq-v2"]
-    variant: Literal["style2", "vanilla"]
-    prototypes: bool
-    depth: Annotated[int, Field(ge=1, le=100)]
-
-
-class Critic(Section):
-    """Which critic judges, and how it is optimised."""
-
-    name: Literal["projection", "label-channel", "mediq-v2"]
-    width: Annotated[int, Field(ge=1, le=1024)] | None = Field(
-        None, description="of the projection critic; the others have one"
-    )
-    learning_rate: Positive
-    betas: tuple[Decay, Decay]
-    steps: Count = Field(description="critic steps for each generator step")
-
-    @model_validator(mode="after")
-    def only_projection_has_a_width(self) -> Self:
-        if self.width is not None and self.name != "projection":
-            raise ValueError(f"width is {self.width}, but the {self.name} critic has a fixed one")
-        return self
-
-
-class GeneratorTraining(Section):
-    """How the generator is optimised; circuit parameters have a learning rate of their own."""
-
-    learning_rate: Positive
-    circuit_learning_rate: Positive
-    betas: tuple[Decay, Decay]
-    ema_kimg: Annotated[float, Field(ge=0)] = Field(
-        description="half-life of the weight average; 0 turns it off"
-    )
-
-
-class Loss(Section):
-    """The adversarial loss and the penalty on the critic's gradient."""
-
-    name: Literal["hinge", "wgan-gp", "non-saturating", "bce"]
-    r1_gamma: Annotated[float, Field(ge=0)] = Field(
-        0.0, description="of the order 0.02 at 64 px; 20x more freezes the critic"
-    )
-    r1_every: Count = Field(16, description="critic steps between two lazy R1 steps")
-    gp_lambda: Annotated[float, Field(ge=0)] = Field(
-        10.0, description="weight of the WGAN gradient penalty"
-    )
-
-
-class Augmentation(Section):
-    """What the critic sees of real and fake images, see `hqgan.data.diffaugment`."""
-
-    strength: Fraction = Field(description="share of images that are changed")
-    flips: bool = Field(description="flips and quarter turns of the real images")
-
-
-class Data(Section):
-    """Which images, and how often each class is shown."""
-
-    path: str
-    label: str | None = Field(
-        None, description="csv column that holds the class, where there is a choice"
-    )
-    balance: Fraction = Field(0.5, description="0: natural class frequencies, 1: all equally often")
-
-    @field_validator("path")
-    @classmethod
-    def absolute(cls, path: str) -> str:
-        """The run must find its data again from any working folder."""
-        return path if path == "embedded" else absolute_path(path)
-
-
-class Init(Section):
-    """Fine-tuning: start from the generator and critic of another run."""
-
-    run: Annotated[str, AfterValidator(absolute_path)]
-    freeze_critic: Annotated[int, Field(ge=0)] = Field(
-        0, description="convolutions of the critic that stay as they are, from the image on"
-    )
-    label_map: dict[str, str] = Field(
-        default_factory=dict, description="new class: old class whose embedding it starts from"
-    )
-
-
-class Config(Section):
-    """One training run, complete."""
-
-    preset: str
-    generator: Annotated[HybridQ | HybridQV1 | MediqV2, Field(discriminator="name")]
-    generator_training: GeneratorTraining
-    critic: Critic
-    loss: Loss
-    augmentation: Augmentation
-    data: Data
-    size: Literal[32, 64, 128] = 64
-    batch: Annotated[int, Field(ge=2)] = 64
-    kimg: Kimg = Field(
-        description="thousands of real images shown to the critic, all its steps counted"
-    )
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    precision: Literal["auto", "float32", "bf16"] = "auto"
-    device: str = "auto"
-    save_every_kimg: Kimg = 10
-    init: Init | None = None
+KIT = "kit"  # presets/kit.yaml, what `+kit` lays over another preset
 
 
 def preset_names() -> list[str]:
-    """The packaged presets."""
-    return sorted(
+    """The packaged presets, each followed by its `+kit` where the kit changes anything."""
+    names = sorted(
         f.name.removesuffix(".yaml")
         for f in resources.files("hqgan.presets").iterdir()
-        if f.name.endswith(".yaml")
+        if f.name.endswith(".yaml") and f.name != f"{KIT}.yaml"
     )
+    return [
+        known for name in names for known in (name, f"{name}+{KIT}") if name == known or gains(name)
+    ]
 
 
-def read_preset(name: str) -> dict[str, Any]:
-    """The keys of a packaged preset, over those of the one it is `based_on`."""
+def gains(name: str) -> bool:
+    """Whether a preset is of an adversarial model that comes without any of our kit."""
+    values = read_preset(name)
+    bare = values["generator_training"]["ema_kimg"] == values["augmentation"]["strength"] == 0
+    return bare and "critic" in values and "target" not in values["augmentation"]
+
+
+@cache
+def _preset(name: str) -> dict[str, Any]:
+    if name.endswith(f"+{KIT}"):
+        return merge(_preset(name.removesuffix(f"+{KIT}")), _preset(KIT))
     text = resources.files("hqgan.presets").joinpath(f"{name}.yaml").read_text(encoding="utf-8")
     values: dict[str, Any] = yaml.safe_load(text)
     base = values.pop("based_on", None)
-    return merge(read_preset(base), values) if base else values
+    return merge(_preset(base), values) if base else values
+
+
+def read_preset(name: str) -> dict[str, Any]:
+    """The keys of a packaged preset, over those of the one it is `based_on`.
+
+    NAME+kit is NAME with our training kit (weight average, augmentation, balanced sampling), so
+    that a comparison can tell what the kit does from what the model does.
+    """
+    return copy.deepcopy(_preset(name))
 
 
 def load_config(
@@ -258,21 +125,23 @@ def validate(values: Mapping[str, Any]) -> Config:
 def explain(error: Mapping[str, Any]) -> str:
     """One pydantic error as a phrase with the key, the value seen and what is expected."""
     place = [str(part) for part in error["loc"]]
-    model = place.pop(1) if place[0] == "generator" and len(place) > 2 else None
+    part = place[0] if place else ""
+    # Between a union's key and the key in it pydantic names the member.
+    model = place.pop(1) if part in ("generator", "critic") and len(place) > 1 else None
     key = ".".join(place)
     if error["type"] == "extra_forbidden":
         known = known_keys(Config)
         if key in known:
-            return f"key {key!r} is not one of the generator {model!r}"
+            return f"key {key!r} is not one of the {part} {model!r}"
         return f"unknown key {key!r}.{did_you_mean(key, known)}"
     if error["type"] in ("missing", "union_tag_not_found"):
-        return f"key {key!r} is missing" + (f" (generator {model!r} needs it)" if model else "")
+        return f"key {key!r} is missing" + (f" (the {part} {model!r} needs it)" if model else "")
     if error["type"] == "union_tag_invalid":
         context = error["ctx"]
         return f"{key}.name is {context['tag']!r}, but must be one of {context['expected_tags']}"
     said = error["msg"].removeprefix("Value error, ")
     if isinstance(error["input"], dict):
-        return f"{key}: {said}"
+        return f"{key}: {said}" if key else said
     return f"{key} is {error['input']!r}: {said[0].lower()}{said[1:]}"
 
 

@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from hqgan.training import Callbacks
 
 screen = Console(stderr=True)
+SHOWN = {  # while a model trains
+    "critic_loss": "critic",
+    "generator_loss": "generator",
+    "denoising_loss": "loss",
+    "diversity": "diversity",
+}
 IS_FIRST_PROCESS = os.environ.get("RANK", "0") == "0"  # set by torchrun
 
 
@@ -100,12 +106,9 @@ def training_progress() -> Iterator["Callbacks"]:
 
         def progress(seen: int, goal: int, record: dict[str, float]) -> None:
             rate = record["images_per_second"]
-            text = (
-                f"{rate:.0f} images/s, {max(goal - seen, 0) / max(rate, 1e-9) / 60:.0f} min left, "
-                f"critic {record['critic_loss']:.3f}, "
-                f"generator {record.get('generator_loss', float('nan')):.3f}, "
-                f"diversity {record['diversity']:.2f}"
-            )
+            left = max(goal - seen, 0) / max(rate, 1e-9) / 60
+            shown = [f"{key} {record[name]:.3f}" for name, key in SHOWN.items() if name in record]
+            text = ", ".join([f"{rate:.0f} images/s", f"{left:.0f} min left", *shown])
             bars("training", seen, goal, text)
 
         yield Callbacks(

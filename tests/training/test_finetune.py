@@ -6,13 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from hqgan.config import Init, load_config
+from hqgan.config import load_config
 from hqgan.errors import RunError, UsageError
 from hqgan.models import load_snapshot
+from hqgan.schema import Init
 from hqgan.training import Callbacks, Interrupted, load_state, train
+from hqgan.training.adversarial import AdversarialTrainer
 from hqgan.training.fabric import make_fabric
 from hqgan.training.finetune import class_origins, start_from
-from hqgan.training.trainer import Trainer
 from small_runs import same, tiny_config, tiny_dataset, weights
 
 NEW = ("akiec", "mel", "naevus", "scc")
@@ -29,9 +30,11 @@ def new_data(classes: tuple[str, ...] = NEW):
     return tiny_dataset(counts=(5,) * len(classes), classes=classes)
 
 
-def started(source: Path, classes: tuple[str, ...], *changes: str) -> tuple[Trainer, str]:
+def started(
+    source: Path, classes: tuple[str, ...], *changes: str
+) -> tuple[AdversarialTrainer, str]:
     config = tiny_config(0.016, f"init.run={source}", *changes)
-    trainer = Trainer(config, new_data(classes), make_fabric("cpu", "float32"))
+    trainer = AdversarialTrainer(config, new_data(classes), make_fabric("cpu", "float32"))
     return trainer, start_from(source, trainer, config.init)
 
 
@@ -72,7 +75,7 @@ def test_tables_that_are_no_embeddings_are_filled_too(tmp_path: Path) -> None:
     quick = ["critic.steps=1", "precision=float32"]
     train(load_config("mediq-v2", overrides=flags, assignments=quick), tmp_path, tiny_dataset())
     config = load_config("mediq-v2", overrides={**flags, "init.run": str(tmp_path)})
-    trainer = Trainer(config, new_data(), make_fabric("cpu", "float32"))
+    trainer = AdversarialTrainer(config, new_data(), make_fabric("cpu", "float32"))
     start_from(tmp_path, trainer, config.init)
     old, new = load_snapshot(tmp_path)[0].state_dict(), trainer.generator.state_dict()
     (table,) = [name for name in old if name.endswith("prototypes")]
@@ -96,7 +99,7 @@ def test_frozen_convolutions_stay_and_the_others_learn_also_after_a_stop(
     assert weights(run)["snapshot-00.032"] == weights(whole)["snapshot-00.032"]
     before = load_state(source)["trainer"]["critic"]
     after = load_state(run)["trainer"]["critic"]
-    trainer = Trainer(config, new_data(), make_fabric("cpu", "float32"))
+    trainer = AdversarialTrainer(config, new_data(), make_fabric("cpu", "float32"))
     names = [n for n, m in trainer.critic.named_modules() if isinstance(m, nn.Conv2d)]
     moved = [not torch.equal(before[f"{n}.weight"], after[f"{n}.weight"]) for n in names]
     assert moved == [False, False] + [True] * (len(names) - 2)

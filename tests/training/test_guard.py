@@ -9,9 +9,9 @@ from hqgan.data import Dataset
 from hqgan.errors import TrainingStopped
 from hqgan.models import load_snapshot
 from hqgan.training import Callbacks, load_state, loop, train
+from hqgan.training.adversarial import AdversarialTrainer
 from hqgan.training.guard import COLLAPSE_PATIENCE, UNINFORMED_PATIENCE, WARM_UP, Guard
 from hqgan.training.losses import NO_INFORMATION
-from hqgan.training.trainer import Trainer
 from small_runs import fingerprint, metrics, tiny_config, tiny_dataset
 
 
@@ -65,7 +65,7 @@ def test_the_counters_survive_a_resume() -> None:
         resumed.check(record(20, diversity=0.0))
 
 
-def poison(trainer: Trainer) -> None:
+def poison(trainer: AdversarialTrainer) -> None:
     with torch.no_grad():
         next(trainer.critic.parameters()).fill_(float("nan"))
 
@@ -73,14 +73,14 @@ def poison(trainer: Trainer) -> None:
 def test_nan_stops_with_the_remedy_and_keeps_the_last_good_state(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step = Trainer.advance
+    step = AdversarialTrainer.advance
 
-    def diverging(trainer: Trainer, images_seen: int) -> dict[str, float]:
+    def diverging(trainer: AdversarialTrainer, images_seen: int) -> dict[str, float]:
         if images_seen == 40:
             poison(trainer)
         return step(trainer, images_seen)
 
-    monkeypatch.setattr(Trainer, "advance", diverging)
+    monkeypatch.setattr(AdversarialTrainer, "advance", diverging)
     with pytest.raises(TrainingStopped, match=r"diverged: .* after 40 images.*learning_rate"):
         train(tiny_config(0.08), tmp_path, tiny_dataset())
     state = load_state(tmp_path)
@@ -93,15 +93,15 @@ def test_a_weight_that_diverged_in_the_last_step_is_not_saved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its losses were still numbers."""
-    step = Trainer.advance
+    step = AdversarialTrainer.advance
 
-    def diverging(trainer: Trainer, images_seen: int) -> dict[str, float]:
+    def diverging(trainer: AdversarialTrainer, images_seen: int) -> dict[str, float]:
         logs = step(trainer, images_seen)
         if images_seen == 72:
             poison(trainer)
         return logs
 
-    monkeypatch.setattr(Trainer, "advance", diverging)
+    monkeypatch.setattr(AdversarialTrainer, "advance", diverging)
     with pytest.raises(TrainingStopped, match="after 80 images"):
         train(tiny_config(0.08), tmp_path, tiny_dataset())
     assert load_state(tmp_path)["images_seen"] == 64
@@ -119,12 +119,12 @@ def test_collapse_in_a_run_stops_it_and_the_last_line_shows_why(
 ) -> None:
     monkeypatch.setattr(loop, "LOG_EVERY", 16)
     monkeypatch.setattr("hqgan.training.guard.WARM_UP", 0)
-    step = Trainer.step
+    step = AdversarialTrainer.step
 
-    def collapsed(trainer: Trainer, images_seen: int) -> dict[str, float]:
+    def collapsed(trainer: AdversarialTrainer, images_seen: int) -> dict[str, float]:
         return step(trainer, images_seen) | {"diversity": 0.0}
 
-    monkeypatch.setattr(Trainer, "step", collapsed)
+    monkeypatch.setattr(AdversarialTrainer, "step", collapsed)
     with pytest.raises(TrainingStopped, match="collapsed"):
         train(tiny_config(0.2), tmp_path, tiny_dataset())
     lines = metrics(tmp_path)

@@ -19,11 +19,11 @@ PROGRAM = """
 import json, sys, torch
 torch.set_num_threads(1)
 from hqgan.training.fabric import leave_group, make_fabric
-from hqgan.training.trainer import Trainer
+from hqgan.training.adversarial import AdversarialTrainer
 from small_runs import tiny_config, tiny_dataset
 
 fabric = make_fabric("cpu", "float32")
-trainer = Trainer(tiny_config(), tiny_dataset(), fabric)
+trainer = AdversarialTrainer(tiny_config(), tiny_dataset(), fabric)
 for p in trainer.critic_parameters:
     p.grad = torch.full_like(p, 1.0 + fabric.global_rank)
 trainer.average_gradients(trainer.critic_parameters)

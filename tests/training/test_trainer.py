@@ -6,21 +6,23 @@ import numpy as np
 import pytest
 import torch
 
-from hqgan.config import Config, load_config, preset_names
+from hqgan.config import load_config, preset_names
 from hqgan.errors import UsageError
 from hqgan.models import generate, load_snapshot
 from hqgan.quantum import QuantumLayer
+from hqgan.schema import Config
 from hqgan.training import train
+from hqgan.training.adversarial import AdversarialTrainer
 from hqgan.training.fabric import make_fabric
 from hqgan.training.loop import crossed, marks
-from hqgan.training.trainer import Trainer, split_circuit_parameters, step_generator
+from hqgan.training.trainer import split_circuit_parameters, step_generator
 from small_runs import SIZE, same, tiny_config, tiny_dataset
 
 AVERAGE_TOLERANCE = 1e-6
 
 
-def trainer(config: Config, **counts: tuple[int, ...]) -> Trainer:
-    return Trainer(config, tiny_dataset(**counts), make_fabric("cpu", "float32"))
+def trainer(config: Config, **counts: tuple[int, ...]) -> AdversarialTrainer:
+    return AdversarialTrainer(config, tiny_dataset(**counts), make_fabric("cpu", "float32"))
 
 
 def test_the_same_seed_and_clock_make_the_same_step() -> None:
@@ -150,7 +152,7 @@ def test_lazy_r1_is_taken_every_nth_critic_step() -> None:
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 def test_every_loss_trains_in_both_precisions(loss: str, precision: str) -> None:
     config = tiny_config(0.1, f"loss.name={loss}")
-    model = Trainer(config, tiny_dataset(), make_fabric("cpu", precision))
+    model = AdversarialTrainer(config, tiny_dataset(), make_fabric("cpu", precision))
     logs = [model.step(8 * k) for k in range(2)]
     assert all(np.isfinite(list(log.values())).all() for log in logs)
 

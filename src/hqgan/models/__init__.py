@@ -1,5 +1,6 @@
 """Models: weights and shapes, without loss, optimiser, data or paths but that of a snapshot."""
 
+from hqgan.models.critic import Critic as Critic
 from hqgan.models.critic import ProjectionCritic as ProjectionCritic
 from hqgan.models.generator import Generator as Generator
 from hqgan.models.hybridq import HybridQGenerator as HybridQGenerator

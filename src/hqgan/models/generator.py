@@ -18,11 +18,13 @@ class Generator(nn.Module, PyTorchModelHubMixin, library_name="hqgan", tags=["hq
         size: edge of the square image, pixels.
         classes: number of classes K.
         z_dim: length of the latent vector.
+        least_images: training images, of all classes together, that `prepare` needs.
     """
 
     size: int
     classes: int
     z_dim: int
+    least_images: int = 1
 
     def sample_z(self, n: int, rng: torch.Generator) -> Tensor:
         """Latents `(n, z_dim)` on the CPU, standard normal unless a model overrides it."""

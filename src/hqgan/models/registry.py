@@ -5,7 +5,8 @@ from typing import Any
 from torch import nn
 
 from hqgan.errors import UsageError
-from hqgan.models.critic import ProjectionCritic
+from hqgan.models.critic import Critic, ProjectionCritic
+from hqgan.models.diffusion import DiffusionGenerator
 from hqgan.models.generator import Generator
 from hqgan.models.hybridq import HybridQGenerator
 from hqgan.models.hybridq_v1 import HybridQV1Critic, HybridQV1Generator
@@ -15,8 +16,9 @@ GENERATORS: dict[str, type[Generator]] = {
     "hybridq": HybridQGenerator,
     "hybridq-v1": HybridQV1Generator,
     "mediq-v2": MediqV2Generator,
+    "ddpm": DiffusionGenerator,
 }
-CRITICS: dict[str, type[nn.Module]] = {
+CRITICS: dict[str, type[Critic]] = {
     "projection": ProjectionCritic,
     "label-channel": HybridQV1Critic,
     "mediq-v2": MediqV2Critic,
@@ -28,7 +30,7 @@ def build_generator(name: str, classes: int, size: int, **options: Any) -> Gener
     return _find(GENERATORS, "generator", name)(classes=classes, size=size, **options)
 
 
-def build_critic(name: str, classes: int, size: int, **options: Any) -> nn.Module:
+def build_critic(name: str, classes: int, size: int, **options: Any) -> Critic:
     """A freshly initialised critic, called as D(images, y) -> logits (B,)."""
     return _find(CRITICS, "critic", name)(classes=classes, size=size, **options)
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from hqgan.config import Init
 from hqgan.errors import RunError, UsageError
 from hqgan.models import load_snapshot
+from hqgan.schema import Init
 from hqgan.training.runs import STATE, explained, load_state
 from hqgan.training.trainer import Trainer, build_models
 
@@ -36,6 +36,11 @@ def start_from(run: Path, trainer: Trainer, init: Init) -> str:
         wider_generator, wider_critic = build_models(config, len(origin) + 1)
     load(trainer.generator, source.state_dict(), wider_generator, origin, run)
     trainer.average.load_state_dict(trainer.generator.state_dict())
+    known = sum(o is not None for o in origin)
+    took = f"starting from {run} ({about.images_seen:,} images)"
+    classes = f"{known} of {len(origin)} classes are known there"
+    if trainer.critic is None or wider_critic is None:
+        return f"{took}; {classes}"
     state = load_state(run)
     critic = "a new critic"
     if state is not None:
@@ -43,11 +48,7 @@ def start_from(run: Path, trainer: Trainer, init: Init) -> str:
             weights = state["trainer"]["critic"]
         load(trainer.critic, weights, wider_critic, origin, run)
         critic = "its critic"
-    known = sum(o is not None for o in origin)
-    return (
-        f"starting from {run} ({about.images_seen:,} images) with {critic}; "
-        f"{known} of {len(origin)} classes are known there"
-    )
+    return f"{took} with {critic}; {classes}"
 
 
 def class_origins(new: tuple[str, ...], old: tuple[str, ...], init: Init) -> list[int | None]:

@@ -31,26 +31,28 @@ class Guard:
         Raises:
             TrainingStopped: the images have been one picture for too long.
         """
-        collapsed = record["diversity"] < COLLAPSED and record["images_seen"] > 1000 * WARM_UP
+        # A diffusion model has neither critic nor, while it trains, images.
+        diversity = record.get("diversity", 1.0)
+        collapsed = diversity < COLLAPSED and record["images_seen"] > 1000 * WARM_UP
         self.collapsed_kimg = self.collapsed_kimg + 1 if collapsed else 0
         if self.collapsed_kimg >= COLLAPSE_PATIENCE:
             raise TrainingStopped(
                 f"the generator has collapsed: for {COLLAPSE_PATIENCE},000 images its pictures "
                 f"differ by less than {COLLAPSED:.0%} of what real ones do (now "
-                f"{record['diversity']:.1%}). Try a lower generator_training.learning_rate, "
+                f"{diversity:.1%}). Try a lower generator_training.learning_rate, "
                 "augmentation.strength=1 or another seed, with another --out; the last good "
                 "snapshot is kept."
             )
-        return self._uninformed(record["critic_loss"])
-
-    def _uninformed(self, loss: float) -> str | None:
         if self.no_information is None:
             return None
-        near = abs(loss / self.no_information - 1) < UNINFORMED
+        return self._uninformed(record["critic_loss"], self.no_information)
+
+    def _uninformed(self, loss: float, no_information: float) -> str | None:
+        near = abs(loss / no_information - 1) < UNINFORMED
         self.uninformed_kimg = self.uninformed_kimg + 1 if near else 0
         if self.uninformed_kimg and self.uninformed_kimg % UNINFORMED_PATIENCE == 0:
             return (
-                f"the critic's loss has sat at its no-information value {self.no_information:.3f} "
+                f"the critic's loss has sat at its no-information value {no_information:.3f} "
                 f"for {self.uninformed_kimg},000 images. If the sample grid is mush, the critic "
                 "does not learn: lower loss.r1_gamma or augmentation.strength. If the grid is "
                 "good, real and fake are simply hard to tell apart."

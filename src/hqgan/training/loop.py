@@ -3,6 +3,7 @@
 The clock is images seen: real images shown to the critic, all critic steps counted.
 """
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -15,10 +16,12 @@ import torch
 from lightning_fabric import Fabric
 from safetensors import SafetensorError
 
-from hqgan.config import Config
 from hqgan.data import Dataset, load_dataset, require_trainable, save_grid, to_uint8
 from hqgan.errors import HqganError, RunError, UsageError
 from hqgan.models import About, generate, parameter_count
+from hqgan.schema import Config
+from hqgan.training.adversarial import AdversarialTrainer
+from hqgan.training.denoising import DenoisingTrainer
 from hqgan.training.fabric import leave_group, make_fabric
 from hqgan.training.finetune import start_from
 from hqgan.training.guard import Guard
@@ -58,7 +61,11 @@ class Callbacks:
 
 
 def train(
-    config: Config, out: Path, dataset: Dataset | None = None, callbacks: Callbacks | None = None
+    config: Config,
+    out: Path,
+    dataset: Dataset | None = None,
+    callbacks: Callbacks | None = None,
+    budget: float | None = None,
 ) -> Result:
     """Train, or continue, the run in folder `out` until `config.kimg` thousand images were seen.
 
@@ -68,6 +75,8 @@ def train(
         out: the run folder; a run that stopped there is continued.
         dataset: the training split, where the caller has it already; None loads `config.data.path`.
         callbacks: receivers of messages and progress.
+        budget: seconds of training, interruptions not counted, after which the run ends before
+            `config.kimg`.
 
     Raises:
         HqganError: unusable data, a run folder with another configuration or that cannot be
@@ -99,7 +108,7 @@ def train(
     run = RunFolder.open(out, config) if fabric.is_global_zero else None
     fabric.barrier()
     try:
-        result = Training(config, out, run, dataset, fabric, tell).finish()
+        result = Training(config, out, run, dataset, fabric, tell).finish(budget)
         fabric.barrier()  # the others wait for the process that writes
         return result
     except (OSError, SafetensorError) as error:
@@ -145,9 +154,10 @@ class Training:
     ):
         self.config, self.out, self.run, self.tell = config, out, run, tell
         self.dataset, self.fabric = dataset, fabric
-        self.trainer = Trainer(config, dataset, fabric)
+        self.trainer = make_trainer(config, dataset, fabric)
         self.guard, self.recent = Guard(config.loss.name), Recent()
         self.seen, self.goal = 0, round(1000 * config.kimg)
+        self.seconds = 0.0  # of steps, since the run began
         state = fabric.broadcast(run.load_state() if run else None)
         if state is not None:
             with explained(out / STATE):
@@ -155,6 +165,8 @@ class Training:
             tell.message(f"continuing {out} at {self.seen:,} images")
         elif config.init is not None:
             tell.message(start_from(Path(config.init.run), self.trainer, config.init))
+        else:
+            self.prepare()
         if run:
             run.begin(
                 self.seen,
@@ -163,10 +175,22 @@ class Training:
                 processes=fabric.world_size,
             )
 
-    def finish(self) -> Result:
-        """Step until the goal, then write the last snapshot and the state."""
+    def prepare(self) -> None:
+        """Let the generator learn what it fixes beforehand; the images it looks at are counted."""
+        started = time.perf_counter()
+        self.seen = self.trainer.prepare()
+        self.seconds = time.perf_counter() - started
+        if self.seen >= self.goal:
+            raise UsageError(
+                f"kimg is {self.config.kimg:g}, but {self.config.generator.name} looks at "
+                f"{self.seen:,} images before its first step; give a larger --kimg"
+            )
+
+    def finish(self, budget: float | None = None) -> Result:
+        """Step until the goal or the budget, then write the last snapshot and the state."""
         config = self.config
-        if self.seen < self.goal:
+        budget = math.inf if budget is None else budget
+        if self.seen < self.goal and self.seconds < budget:
             self.tell.message(
                 f"training {config.generator.name} at {config.size} px on {len(self.dataset):,} "
                 f"images of {len(self.dataset.classes)} classes ({config.device}, "
@@ -174,8 +198,10 @@ class Training:
             )
         started, before = time.perf_counter(), self.seen
         with stop_signals() as stopped:
-            while self.seen < self.goal:
+            while self.seen < self.goal and not self.anywhere(self.seconds >= budget):
+                began = time.perf_counter()
                 self.recent.add(self.trainer.step(self.seen))
+                self.seconds += time.perf_counter() - began
                 previous, self.seen = self.seen, self.seen + config.batch
                 if crossed(previous, self.seen, LOG_EVERY):
                     self.log(time.perf_counter() - started, self.seen - before)
@@ -191,13 +217,13 @@ class Training:
                         "the same command continues"
                     )
         rate = (self.seen - before) / max(time.perf_counter() - started, 1e-9)
-        snapshot = self.show(config.kimg)
+        snapshot = self.show(config.kimg if self.seen >= self.goal else self.seen / 1000)
         self.save()
         return Result(
             images_seen=self.seen,
             images_per_second=round(rate, 2),
             generator_parameters=parameter_count(self.trainer.generator),
-            critic_parameters=parameter_count(self.trainer.critic),
+            critic_parameters=parameter_count(self.trainer.critic) if self.trainer.critic else 0,
             snapshot=str(snapshot),
         )
 
@@ -253,6 +279,7 @@ class Training:
     def state_dict(self) -> dict[str, Any]:
         return {
             "images_seen": self.seen,
+            "seconds": self.seconds,
             "data_checksum": self.dataset.checksum,
             "trainer": self.trainer.state_dict(),
             "guard": self.guard.state_dict(),
@@ -265,7 +292,7 @@ class Training:
                 f"{self.out} was trained on other data than {self.config.data.path} holds now; "
                 "restore them or choose another --out"
             )
-        self.seen = state["images_seen"]
+        self.seen, self.seconds = state["images_seen"], state["seconds"]
         if self.seen - self.config.batch >= self.goal:
             raise UsageError(
                 f"{self.out} has already seen {self.seen:,} images, more than kimg "
@@ -274,6 +301,12 @@ class Training:
         self.trainer.load_state_dict(state["trainer"])
         self.guard.load_state_dict(state["guard"])
         self.recent.load_state_dict(state["recent"])
+
+
+def make_trainer(config: Config, dataset: Dataset, fabric: Fabric) -> Trainer:
+    """The trainer that a configuration needs."""
+    kind = AdversarialTrainer if config.critic else DenoisingTrainer
+    return kind(config, dataset, fabric)
 
 
 class Recent:

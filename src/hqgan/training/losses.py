@@ -1,6 +1,7 @@
 """Adversarial losses and gradient penalties: functions of logits, or of a critic and its inputs.
 
-Each pair of losses takes logits (B,) and returns a scalar mean. `NO_INFORMATION` is the critic loss
+Each pair of losses takes logits (B,), or several an image (B, M), and returns a scalar mean. What a
+critic judges may be images (B, C, H, W) or codes (B, n). `NO_INFORMATION` is the critic loss
 of a critic that answers 0 to everything; one that stays there does not learn (or is met by perfect
 fakes, which the pictures tell).
 """
@@ -53,7 +54,7 @@ def r1_penalty(critic: Critic, real: Tensor, y: Tensor, gamma: float) -> Tensor:
     """
     real = real.detach().requires_grad_()
     (gradient,) = torch.autograd.grad(critic(real, y).sum(), real, create_graph=True)
-    return gamma / 2 * gradient.square().sum((1, 2, 3)).mean()
+    return gamma / 2 * gradient.square().flatten(1).sum(1).mean()
 
 
 def gradient_penalty(
@@ -63,9 +64,9 @@ def gradient_penalty(
 
     Gulrajani et al. 2017, arXiv 1704.00028, equation 3.
     """
-    t = torch.rand(len(real), 1, 1, 1, generator=rng).to(real.device)
+    t = torch.rand(len(real), *[1] * (real.ndim - 1), generator=rng).to(real.device)
     between = torch.lerp(real.detach(), fake.detach(), t).requires_grad_()
     (gradient,) = torch.autograd.grad(critic(between, y).sum(), between, create_graph=True)
     # The square root has no gradient at 0, where a dead critic may sit.
-    norm = (gradient.square().sum((1, 2, 3)) + 1e-12).sqrt()
+    norm = (gradient.square().flatten(1).sum(1) + 1e-12).sqrt()
     return weight * (norm - 1).square().mean()

@@ -25,9 +25,10 @@ from typing import Any, TextIO
 import torch
 
 import hqgan
-from hqgan.config import Config, differences, read_config, to_yaml
+from hqgan.config import differences, read_config, to_yaml
 from hqgan.errors import RunError, UsageError
 from hqgan.models import About, Generator, save_snapshot
+from hqgan.schema import Config
 
 CONFIG, ENVIRONMENT, METRICS = "config.yaml", "env.json", "metrics.jsonl"
 STATE, LOCK = "state.pt", ".lock"

@@ -1,8 +1,8 @@
-"""One training step, and all the state it changes.
+"""What every trainer has: models, their average, the data it draws, the randomness of a step.
 
 Every random number of a step comes from a generator seeded with (seed, rank, images seen), so that
 nothing about randomness has to be saved and a resumed run repeats an unbroken one bit for bit (CPU,
-fixed number of threads).
+fixed number of threads). The steps themselves are in `adversarial` and `denoising`.
 """
 
 import copy
@@ -15,19 +15,15 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from hqgan.config import Config
 from hqgan.data import Dataset, to_float
-from hqgan.data.diffaugment import augment, flips_and_turns
 from hqgan.errors import TrainingStopped, UsageError
-from hqgan.models import Generator, build_critic, build_generator
+from hqgan.models import Critic, Generator, build_critic, build_generator
 from hqgan.quantum import QuantumLayer
-from hqgan.training.losses import critic_loss, generator_loss, gradient_penalty, r1_penalty
-
-ONE_LEVEL = 2 / 255  # distance of two neighbouring grey levels in [-1, 1]
+from hqgan.schema import Config, OptimiserSection
 
 
 class Trainer:
-    """Generator, its moving average, critic and optimisers, and the one step that advances them.
+    """A generator, its moving average, perhaps a critic, and the one step that advances them.
 
     Args:
         config: the run; its device and precision are resolved.
@@ -40,38 +36,44 @@ class Trainer:
         torch.manual_seed(config.seed)  # equal first weights in every process
         classes = len(dataset.classes)
         self.generator, self.critic = build_models(config, classes)
-        for module in (self.generator, self.critic):
+        for module in self.models():
             module.to(fabric.device)
             # 1.7x as fast on CPUs; torch's annotation of `to` forgets this argument.
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if config.init is not None:
-            freeze_convolutions(self.critic, config.init.freeze_critic)
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
-        self.critic_steps = 0
         self.images_generated = 0
         frequency = dataset.counts[dataset.labels].astype(np.float64)
         weight = frequency**-config.data.balance
         self._cumulative = np.cumsum(weight / weight.sum())
         plain, circuits = split_circuit_parameters(self.generator)
-        mine, critic = config.generator_training, config.critic
+        mine = config.generator_training
         groups: list[dict[str, Any]] = [
             {"params": plain, "lr": mine.learning_rate},
-            {"params": circuits, "lr": mine.circuit_learning_rate},
+            {"params": circuits, "lr": mine.circuit_learning_rate or mine.learning_rate},
         ]
-        fused = fabric.device.type in ("cpu", "cuda")
-        self.generator_optimiser = torch.optim.Adam(
-            [g for g in groups if g["params"]], betas=mine.betas, fused=fused
-        )
-        self.critic_parameters = [p for p in self.critic.parameters() if p.requires_grad]
-        self.critic_optimiser = torch.optim.Adam(
-            self.critic_parameters, lr=critic.learning_rate, betas=critic.betas, fused=fused
-        )
+        self.generator_optimiser = self.optimiser([g for g in groups if g["params"]], mine)
+
+    def models(self) -> list[nn.Module]:
+        """What is trained."""
+        return [self.generator] if self.critic is None else [self.generator, self.critic]
+
+    def optimiser(self, parameters: Any, section: OptimiserSection) -> torch.optim.Optimizer:
+        """The optimiser that a section of the configuration describes."""
+        fused = self.fabric.device.type in ("cpu", "cuda")
+        rate = section.learning_rate
+        if section.betas is None:
+            return torch.optim.SGD(parameters, lr=rate, fused=fused)
+        return torch.optim.Adam(parameters, lr=rate, betas=section.betas, fused=fused)
+
+    def prepare(self) -> int:
+        """What the generator learns of the data before its first step; returns images looked at."""
+        rng = step_generator(self.config.seed, 0, 0)  # in every process the same
+        looked = self.generator.prepare(self.dataset.images, rng)
+        self.average.load_state_dict(self.generator.state_dict())
+        return looked
 
     def step(self, images_seen: int) -> dict[str, float]:
-        """One critic step, and a generator step where one is due; returns what to log, all finite.
-
-        The generator is updated through the very fakes of the critic step (as PQWGAN does), which
-        saves its second forward pass.
+        """Advance by one batch of real images; returns what to log, all finite.
 
         Raises:
             TrainingStopped: a loss or a weight is not a number any more.
@@ -89,75 +91,7 @@ class Trainer:
 
     def advance(self, images_seen: int) -> dict[str, float]:
         """The step itself, unchecked."""
-        config = self.config
-        rng = step_generator(config.seed, self.fabric.global_rank, images_seen)
-        real, y = self.draw(rng)
-        last = (self.critic_steps + 1) % config.critic.steps == 0
-        z = self.generator.sample_z(len(y), rng).to(real.device)
-        with torch.set_grad_enabled(last), self.fabric.autocast():
-            fake = self.generator(z, y)
-        if config.augmentation.flips:
-            real = flips_and_turns(real, rng)
-        real_seen = augment(real, rng, config.augmentation.strength)
-        fake_seen = augment(fake, rng, config.augmentation.strength)
-        logs = self.update_critic(real_seen, fake_seen.detach(), y, rng)
-        if last:
-            logs["generator_loss"] = self.update_generator(fake_seen, y)
-            self.update_average(images_seen)
-        # A small batch may draw one image only, whose spread is 0.
-        spread = real.std(0).mean().clamp(min=ONE_LEVEL)
-        logs["diversity"] = (fake.detach().std(0).mean() / spread).item()
-        if self.fabric.world_size > 1:
-            means = self.mean(torch.tensor(list(logs.values()), device=self.fabric.device))
-            logs = dict(zip(logs, means.tolist(), strict=True))
-        if last:
-            self.generator.observe_losses(logs["critic_loss"], logs["generator_loss"])
-        self.critic_steps += 1
-        self.images_generated += config.batch
-        return logs
-
-    def update_critic(
-        self, real: Tensor, fake: Tensor, y: Tensor, rng: torch.Generator
-    ) -> dict[str, float]:
-        """Step the critic on augmented images (B, 3, S, S); fakes carry the labels of the reals."""
-        loss_config = self.config.loss
-        # In two calls: in one batch, statistics over a batch would mix real and fake.
-        on_real, on_fake = self.judge(real, y), self.judge(fake, y)
-        loss = critic_loss(loss_config.name, on_real, on_fake)
-        total, logs = loss, {}
-        if loss_config.name == "wgan-gp":
-            penalty = gradient_penalty(self.judge, real, fake, y, loss_config.gp_lambda, rng)
-            total, logs["gradient_penalty"] = loss + penalty, penalty.item()
-        if loss_config.r1_gamma and self.critic_steps % loss_config.r1_every == 0:
-            penalty = r1_penalty(self.judge, real, y, loss_config.r1_gamma)
-            total, logs["r1_penalty"] = total + loss_config.r1_every * penalty, penalty.item()
-        total.backward()
-        self.average_gradients(self.critic_parameters)
-        self.critic_optimiser.step()
-        self.critic_optimiser.zero_grad()
-        return logs | {
-            "critic_loss": loss.item(),
-            "real_logit": on_real.mean().item(),
-            "fake_logit": on_fake.mean().item(),
-        }
-
-    def update_generator(self, fake: Tensor, y: Tensor) -> float:
-        """Step the generator through augmented fakes that still know how they were made."""
-        for p in self.critic_parameters:
-            p.requires_grad_(False)
-        adversarial = generator_loss(self.config.loss.name, self.judge(fake, y))
-        (adversarial + self.generator.penalty()).backward()
-        for p in self.critic_parameters:
-            p.requires_grad_(True)
-        self.average_gradients(self.generator.parameters())
-        self.generator_optimiser.step()
-        self.generator_optimiser.zero_grad()
-        return adversarial.item()
-
-    def judge(self, images: Tensor, y: Tensor) -> Tensor:
-        """The critic in the run's precision."""
-        with self.fabric.autocast():
-            return self.critic(images, y)
+        raise NotImplementedError
 
     @torch.no_grad()
     def update_average(self, images_seen: int) -> None:
@@ -168,7 +102,8 @@ class Trainer:
         bounds) are copied.
         """
         half_life = min(1000 * self.config.generator_training.ema_kimg, 0.05 * images_seen)
-        step = self.config.batch * self.config.critic.steps
+        critic = self.config.critic
+        step = self.config.batch * (critic.steps if critic else 1)
         keep = 0.5 ** (step / half_life) if half_life > 0 else 0.0
         torch._foreach_lerp_(
             list(self.average.parameters()), list(self.generator.parameters()), 1 - keep
@@ -209,7 +144,7 @@ class Trainer:
 
         Asked before anything is written: what has diverged must not replace what is good.
         """
-        for module in (self.generator, self.critic):
+        for module in self.models():
             for name, value in module.state_dict().items():
                 if not value.isfinite().all():
                     raise diverged(f"{name} is NaN or infinite", images_seen) from None
@@ -218,35 +153,25 @@ class Trainer:
         return {
             "generator": self.generator.state_dict(),
             "average": self.average.state_dict(),
-            "critic": self.critic.state_dict(),
             "generator_optimiser": self.generator_optimiser.state_dict(),
-            "critic_optimiser": self.critic_optimiser.state_dict(),
-            "critic_steps": self.critic_steps,
             "images_generated": self.images_generated,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        for name in ("generator", "average", "critic", "generator_optimiser", "critic_optimiser"):
+        for name in ("generator", "average", "generator_optimiser"):
             getattr(self, name).load_state_dict(state[name])
-        self.critic_steps, self.images_generated = state["critic_steps"], state["images_generated"]
+        self.images_generated = state["images_generated"]
 
 
-def build_models(config: Config, classes: int) -> tuple[Generator, nn.Module]:
+def build_models(config: Config, classes: int) -> tuple[Generator, Critic | None]:
     """Generator and critic of a run on data with that many classes, freshly initialised."""
     generator = build_generator(classes=classes, size=config.size, **config.generator.model_dump())
-    critic = config.critic.model_dump(include={"name", "width"}, exclude_none=True)
-    return generator, build_critic(classes=classes, size=config.size, **critic)
-
-
-def freeze_convolutions(critic: nn.Module, count: int) -> None:
-    """Keep the first `count` convolutions of a critic, from the image on, as they are."""
-    convolutions = [m for m in critic.modules() if isinstance(m, nn.Conv2d)]
-    if count > len(convolutions):
-        raise UsageError(
-            f"init.freeze_critic is {count}, but the critic has {len(convolutions)} convolutions"
-        )
-    for module in convolutions[:count]:
-        module.requires_grad_(False)
+    if config.critic is None:
+        return generator, None
+    options = config.critic.model_options()
+    if config.critic.name == "dense":
+        options["inputs"] = generator.code_size
+    return generator, build_critic(classes=classes, size=config.size, **options)
 
 
 def diverged(what: str, images_seen: int) -> TrainingStopped:

@@ -1,0 +1,187 @@
+"""One cell of a comparison: one model and one seed, trained and measured in a folder of its own."""
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hqgan.data import Dataset, load_dataset
+from hqgan.errors import TrainingStopped
+from hqgan.evaluation import (
+    Extractor,
+    evaluate_images,
+    kid,
+    load_extractor,
+    reference_class_mix,
+)
+from hqgan.evaluation.costs import costs
+from hqgan.evaluation.run import class_mixed_fakes
+from hqgan.models import load_snapshot, parameter_count, snapshots
+from hqgan.schema import Config
+from hqgan.training import Callbacks, train
+from hqgan.training.runs import METRICS, load_state, read_records, write_atomically
+from hqgan.training.trainer import build_models
+
+MEASURED, FEATURES = "cell.json", "fakes.npz"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How every cell of one table is measured; cells measured in another way do not mix."""
+
+    split: str
+    n: int
+    curve_n: int
+    extractor: str | None
+    seed: int
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What `run_cell` needs, picklable.
+
+    Attributes:
+        model: the row of the table it belongs to.
+        config: of its run, resolved.
+        run: the run folder; a foreign one is measured as it is.
+        out: where its measurements go, equal to `run` for one that is trained here.
+        recipe: how it is measured.
+        weights: file of the extractor, or None (see `load_extractor`).
+        budget: seconds of training, or None.
+    """
+
+    model: str
+    config: Config
+    run: Path
+    out: Path
+    recipe: Recipe
+    weights: str | None = None
+    budget: float | None = None
+
+    @property
+    def name(self) -> str:
+        """As its folder is called."""
+        return self.out.name
+
+    @property
+    def trains(self) -> bool:
+        """Whether its run is this comparison's own."""
+        return self.run == self.out
+
+    def done(self) -> dict[str, Any] | None:
+        """What `run_cell` wrote, if it is of this recipe and this far; else None."""
+        try:
+            record = json.loads((self.out / MEASURED).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        wanted = asdict(self.recipe), self.config.kimg, self.budget
+        found = record.get("recipe"), record.get("kimg"), record.get("budget")
+        return record if wanted == found and (self.out / FEATURES).is_file() else None
+
+
+def run_cell(cell: Cell, callbacks: Callbacks | None = None) -> dict[str, Any]:
+    """Train the cell's model as far as asked, or as it goes, and measure it; returns cell.json.
+
+    What is there already is used: a finished cell costs nothing, an interrupted one continues.
+    A training that its guard stops is a result too (`stopped` says why) and is measured at its last
+    snapshot.
+
+    Raises:
+        HqganError: as `hqgan.training.train` does, a stopped training excepted.
+    """
+    finished = cell.done()
+    if finished is not None:
+        return finished
+    tell = callbacks or Callbacks()
+    config, recipe = cell.config, cell.recipe
+    data = config.data
+    dataset = load_dataset(data.path, "train", config.size, label=data.label)
+    stopped = None
+    try:
+        if cell.trains:
+            train(config, cell.run, dataset, callbacks, cell.budget)
+    except TrainingStopped as error:
+        stopped = str(error)
+        tell.message(f"{cell.name}: {stopped}")
+    cell.out.mkdir(parents=True, exist_ok=True)
+    extractor = load_extractor(cell.weights, recipe.extractor)
+    reference = load_dataset(data.path, recipe.split, config.size, label=data.label)
+    tell.message(f"{cell.name}: measuring")
+    record = {
+        "model": cell.model,
+        "seed": config.seed,
+        "kimg": config.kimg,
+        "budget": cell.budget,
+        "recipe": asdict(recipe),
+        "stopped": stopped,
+        "data_checksum": dataset.checksum,
+        **trained(cell, dataset),
+        **measured(cell, dataset, reference, extractor),
+    }
+    write_atomically(cell.out / MEASURED, (json.dumps(record, indent=1) + "\n").encode())
+    return record
+
+
+def trained(cell: Cell, dataset: Dataset) -> dict[str, Any]:
+    """What the run folder says of its training: sizes, the clock, speed."""
+    generator, critic = build_models(cell.config, len(dataset.classes))
+    metrics = cell.run / METRICS
+    lines = list(read_records(metrics)) if metrics.is_file() else []
+    state = load_state(cell.run)
+    seconds = state["seconds"] if state else None
+    seen = state["images_seen"] if state else 0
+    return {
+        "generator_parameters": parameter_count(generator),
+        "critic_parameters": parameter_count(critic) if critic else 0,
+        "images_seen": seen,
+        "images_generated": lines[-1]["images_generated"] if lines else 0,
+        "training_seconds": seconds,
+        "images_per_second": round(seen / seconds, 2) if seconds else None,
+    }
+
+
+def measured(
+    cell: Cell, dataset: Dataset, reference: Dataset, extractor: Extractor
+) -> dict[str, Any]:
+    """All recipes of the last snapshot, and the kernel distance of every one, by images seen."""
+    recipe = cell.recipe
+    found = snapshots(cell.run)
+    if not found:
+        return {"snapshot": None, "costs": None, "curve": [], "recipes": []}
+    real = extractor(reference.images)
+    curve = []
+    for snapshot in found[:-1]:
+        generator, about = load_snapshot(snapshot)
+        images, _ = class_mixed_fakes(generator, reference, recipe.curve_n, recipe.seed)
+        curve.append({"images_seen": about.images_seen, "value": kid(real, extractor(images))})
+    generator, about = load_snapshot(found[-1])
+    started = time.perf_counter()
+    images, labels = class_mixed_fakes(generator, reference, recipe.n, recipe.seed)
+    seconds = time.perf_counter() - started
+    results = evaluate_images(images, labels, reference, dataset, extractor, recipe.seed)
+    fakes = extractor(images)
+    # The first images of each class are those that a smaller order would have made.
+    few = first_of_each_class(labels, reference, recipe.curve_n)
+    curve.append({"images_seen": about.images_seen, "value": kid(real, fakes[few])})
+    np.savez(cell.out / FEATURES, features=fakes.astype(np.float32), labels=labels)
+    return {
+        "snapshot": found[-1].name,
+        "measured_images_seen": about.images_seen,
+        "sampling_images_per_second": round(recipe.n / seconds, 2),
+        "costs": asdict(costs(generator)),
+        "curve": curve,
+        "recipes": [result.as_json() for result in results],
+    }
+
+
+def first_of_each_class(
+    labels: NDArray[np.integer], reference: Dataset, n: int
+) -> NDArray[np.integer]:
+    """Indices of the `n` images, in the class mix of `reference`, that `labels` begin with."""
+    mix = reference_class_mix(reference.labels, len(reference.classes), n)
+    chosen = [np.flatnonzero(labels == y)[:count] for y, count in enumerate(mix)]
+    return np.concatenate(chosen)

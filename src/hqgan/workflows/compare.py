@@ -1,0 +1,222 @@
+"""Every model in one harness: what `hqgan compare` does.
+
+A comparison is a folder with one subfolder for each model and seed (see `hqgan.workflows.cell`),
+`settings.json`, which says what must be equal for numbers to share a table, and the table itself,
+which `hqgan.workflows.table` makes of the cells.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hqgan.config import did_you_mean, load_config, preset_names, read_config
+from hqgan.data import Dataset, load_dataset, require_trainable
+from hqgan.errors import DataError, RunError, UsageError
+from hqgan.evaluation import load_extractor
+from hqgan.evaluation.run import MOST_FAKES
+from hqgan.models import find_snapshot, load_snapshot
+from hqgan.training import Callbacks
+from hqgan.training.runs import CONFIG, write_atomically
+from hqgan.training.trainer import build_models
+from hqgan.workflows.cell import Cell, Recipe, run_cell
+from hqgan.workflows.executor import run_all
+from hqgan.workflows.table import Comparison, tabulate
+
+SETTINGS = "settings.json"
+CURVE_FAKES = 500
+UNBOUNDED_KIMG = 99_999  # of a comparison by time
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cells of a comparison, and what they are measured against."""
+
+    out: Path
+    cells: tuple[Cell, ...]
+    dataset: Dataset
+    reference: Dataset
+    settings: dict[str, Any]
+
+
+def plan(
+    out: Path,
+    models: Sequence[str],
+    *,
+    data: str,
+    kimg: float | None = None,
+    budget: float | None = None,
+    seeds: int = 1,
+    size: int = 64,
+    label: str | None = None,
+    split: str = "val",
+    final: bool = False,
+    n: int | None = None,
+    curve_n: int | None = None,
+    weights: str | None = None,
+    extractor: str | None = None,
+    device: str | None = None,
+    assignments: Sequence[str] = (),
+) -> Plan:
+    """Decide everything, and refuse what cannot be, before any training.
+
+    Args:
+        out: the comparison's folder; cells found there are used.
+        models: presets (`hqgan.config.preset_names`), or folders of trained runs.
+        data: what all are trained on; `split` of it is what they are measured against.
+        kimg: thousand images that each model sees; or
+        budget: seconds that each may train.
+        seeds: runs of each preset, seeded 0, 1, 2 ...
+        size: edge of the images, pixels.
+        label: csv column used as class.
+        split: "val", or "test" together with `final`.
+        final: opens the test split.
+        n: fakes of the final measurement; None takes as many as the split has images.
+        curve_n: fakes of each point of a curve; None takes 500 or, if that is less, n.
+        weights: Inception weights (see `load_extractor`).
+        extractor: its name; None is the widest that the weights allow.
+        device: of the trainings.
+        assignments: further settings "a.b=c", for every preset.
+
+    Raises:
+        UsageError: an unknown model, a size that one cannot do, both or neither of kimg and budget,
+            or settings that differ from those the folder was begun with.
+        DataError: too few images, or a run trained on other data.
+    """
+    if (kimg is None) == (budget is None):
+        raise UsageError(
+            "say how long each model is trained: --kimg N for equal images, or "
+            "--budget SECONDS for equal time"
+        )
+    if (split == "test") != final:
+        raise UsageError("the test split is opened once, with --split test --final together")
+    if seeds < 1:
+        raise UsageError(f"seeds is {seeds}, but a comparison needs at least 1")
+    found = list(dict.fromkeys(models))
+    if not found:
+        raise UsageError("name the models to compare, such as --models hybridq,twin-classical")
+    known = preset_names()
+    unknown = [m for m in found if m not in known and not (Path(m) / CONFIG).is_file()]
+    if unknown:
+        raise UsageError(
+            f"unknown model {unknown[0]!r}: it is neither a preset nor the folder of a run. "
+            f"Presets are {', '.join(known)}.{did_you_mean(unknown[0], known)}"
+        )
+    dataset = load_dataset(data, "train", size, label=label)
+    reference = load_dataset(data, split, size, label=label)
+    n = n or len(reference)
+    curve_n = curve_n or min(CURVE_FAKES, n)
+    if not 2 <= curve_n <= n <= MOST_FAKES:
+        raise UsageError(f"n is {n} and the curve's {curve_n}, but 2 <= curve <= n <= {MOST_FAKES}")
+    chosen = load_extractor(weights, extractor)
+    recipe = Recipe(split=split, n=n, curve_n=curve_n, extractor=chosen.name, seed=0)
+    cell = partial(Cell, recipe=recipe, weights=weights, budget=budget)
+    overrides = {
+        "data.path": data,
+        "data.label": label,
+        "size": size,
+        "kimg": kimg or UNBOUNDED_KIMG,
+        "device": device,
+    }
+    cells: list[Cell] = []
+    for model in found:
+        if model not in known:
+            run = Path(model)
+            cells.append(
+                cell(model=run.name, config=read_config(run / CONFIG), run=run, out=out / run.name)
+            )
+            continue
+        for seed in range(seeds):
+            config = load_config(model, None, {**overrides, "seed": seed}, assignments)
+            folder = out / f"{model}-seed{seed}"
+            cells.append(cell(model=model, config=config, run=folder, out=folder))
+    for one in cells:
+        check(one, dataset)
+    settings = {
+        "data_checksum": dataset.checksum,
+        "reference_checksum": reference.checksum,
+        "size": size,
+        **asdict(recipe),
+        "extractor": str(chosen),
+        "by": "images" if budget is None else "time",
+        "assignments": list(assignments),
+    }
+    require_same(out, settings)
+    return Plan(out, tuple(cells), dataset, reference, settings)
+
+
+def check(cell: Cell, dataset: Dataset) -> None:
+    """Refuse a cell that cannot be trained, or whose run does not belong in this table."""
+    config = cell.config
+    if cell.trains:
+        require_trainable(dataset, config.batch)
+        with torch.device("meta"):  # shapes without memory
+            generator, _ = build_models(config, len(dataset.classes))
+        if len(dataset) < generator.least_images:
+            raise DataError(
+                f"{cell.model} needs at least {generator.least_images:,} training images, but "
+                f"{config.data.path} has {len(dataset):,}; leave it out, or lower its components"
+            )
+        return
+    generator, about = load_snapshot(find_snapshot(cell.run))
+    if about.data_checksum != dataset.checksum:
+        raise DataError(
+            f"{cell.run} was trained on other images than the train split given with --data (or on "
+            "the same at another size); numbers of different data cannot share a table"
+        )
+    if generator.size != dataset.images.shape[1]:
+        raise DataError(
+            f"{cell.run} makes images of {generator.size} pixels, this table compares those of "
+            f"{dataset.images.shape[1]}"
+        )
+
+
+def require_same(out: Path, settings: dict[str, Any]) -> None:
+    """Raise unless `out` is free or holds a comparison with these settings."""
+    if out.exists() and not out.is_dir():
+        raise RunError(f"{out} is a file; --out must name a folder for the comparison")
+    file = out / SETTINGS
+    if not file.is_file():
+        if out.is_dir() and any(out.iterdir()):
+            raise RunError(f"{out} is not empty and not a comparison; choose another --out")
+        return
+    try:
+        before = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunError(f"{file} is damaged: {error}; choose another --out") from error
+    differing = [
+        f"{key}: {before.get(key)!r} -> {value!r}"
+        for key, value in settings.items()
+        if before.get(key) != value
+    ]
+    if differing:
+        raise UsageError(
+            f"{out} holds a comparison that was made otherwise ({'; '.join(differing)}), and its "
+            "numbers cannot share a table with these; keep the old values, or choose another --out"
+        )
+
+
+def compare(
+    chosen: Plan, executor: str = "local", callbacks: Callbacks | None = None
+) -> Comparison:
+    """Run the cells that are not done yet, then make the table.
+
+    Raises:
+        HqganError: as `run_cell` and `run_all` do; what is done is kept.
+    """
+    tell = callbacks or Callbacks()
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    write_atomically(chosen.out / SETTINGS, (json.dumps(chosen.settings, indent=1) + "\n").encode())
+    open_cells = [cell for cell in chosen.cells if cell.done() is None]
+    # A cluster's workers speak to nobody.
+    function = partial(run_cell, callbacks=callbacks) if executor == "local" else run_cell
+    for count, (index, record) in enumerate(run_all(function, open_cells, executor), 1):
+        tell.message(
+            f"{open_cells[index].name} is done, {count} of {len(open_cells)}"
+            + (f" (stopped: {record['stopped']})" if record["stopped"] else "")
+        )
+    return tabulate(chosen.cells, chosen.dataset, chosen.reference, chosen.settings)

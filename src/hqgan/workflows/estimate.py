@@ -1,0 +1,74 @@
+"""What a comparison would cost, from a few small steps of each model: `hqgan compare --dry-run`."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from hqgan.data import Dataset
+from hqgan.evaluation import load_extractor
+from hqgan.models import generate
+from hqgan.schema import Config
+from hqgan.training.fabric import make_fabric
+from hqgan.training.loop import make_trainer, marks
+from hqgan.workflows.compare import Plan
+
+BATCH = 16  # images of a timed step: smaller than most presets', so that it is soon known
+STEPS = 3
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One cell and its hours; 0 where it is done. `state` is "done", "begun" or "new"."""
+
+    cell: str
+    state: str
+    training_hours: float
+    measuring_hours: float
+
+
+def estimates(chosen: Plan) -> Iterator[Estimate]:
+    """Yield an estimate for every cell; each model is timed once.
+
+    Steps of 16 images are timed, which larger batches undercut; what a model learns before its
+    first step (an autoencoder) is not counted.
+    """
+    first = chosen.cells[0]
+    extractor = load_extractor(first.weights, first.recipe.extractor, cache=False)
+    started = time.perf_counter()
+    extractor(chosen.reference.images[:BATCH])
+    feature = (time.perf_counter() - started) / min(BATCH, len(chosen.reference))
+    timed: dict[str, tuple[float, float]] = {}
+    for cell in chosen.cells:
+        if cell.done() is not None:
+            yield Estimate(cell.name, "done", 0.0, 0.0)
+            continue
+        if cell.model not in timed:
+            timed[cell.model] = timing(cell.config, chosen.dataset)
+        step, fake = timed[cell.model]
+        images = 1000 * cell.config.kimg
+        training = images * step if cell.budget is None else cell.budget
+        points = len(list(marks(0, round(training / step)))) if cell.trains else 1
+        fakes = points * cell.recipe.curve_n + cell.recipe.n
+        state = "begun" if cell.run.is_dir() and cell.trains else "new"
+        yield Estimate(
+            cell.name,
+            state,
+            training * cell.trains / 3600,
+            fakes * (fake + feature) / 3600,
+        )
+
+
+def timing(config: Config, dataset: Dataset) -> tuple[float, float]:
+    """Seconds of training for a real image, and of sampling for a fake."""
+    config = config.model_copy(update={"batch": BATCH})
+    trainer = make_trainer(config, dataset, make_fabric(config.device, config.precision))
+    trainer.step(0)
+    started = time.perf_counter()
+    for number in range(STEPS):
+        trainer.step((number + 1) * BATCH)
+    step = (time.perf_counter() - started) / (STEPS * BATCH)
+    labels = [0] * BATCH
+    started = time.perf_counter()
+    for _ in generate(trainer.average, labels, seed=0):
+        pass
+    return step, (time.perf_counter() - started) / BATCH

@@ -1,0 +1,184 @@
+"""From measured cells to one table: a row for each model, nothing in it filled by hand."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hqgan.data import Dataset
+from hqgan.errors import RunError
+from hqgan.evaluation import load_extractor
+from hqgan.evaluation.curves import flattened, images_to_reach, images_to_within
+from hqgan.evaluation.statistics import KernelSums, Reference, kid_difference, mean_over_seeds
+from hqgan.training.runs import write_atomically
+from hqgan.workflows.cell import FEATURES, Cell
+
+REFERENCE_MODEL = "hybridq"  # whom all others are subtracted from
+RIVAL = "dcgan+kit"  # whose best value is a target for all curves
+NEAR = 0.05  # relative distance of a curve from its best at which it counts as there
+TABLE, SHEET = "comparison.json", "comparison.csv"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The table, the keys of `hqgan compare --json`.
+
+    Attributes:
+        settings: what all rows share: data, split, recipe.
+        models: a row each (see `row`), in the order asked for.
+        sentences: what may be said of each model against `hybridq`.
+    """
+
+    settings: dict[str, Any]
+    models: list[dict[str, Any]]
+    sentences: list[str]
+
+    def save(self, out: Path) -> tuple[Path, Path]:
+        """Write OUT/comparison.json and OUT/comparison.csv; returns their paths."""
+        write_atomically(out / TABLE, (json.dumps(asdict(self), indent=1) + "\n").encode())
+        write_atomically(out / SHEET, self.as_csv().encode())
+        return out / TABLE, out / SHEET
+
+    def as_csv(self) -> str:
+        """The table without what is nested: a line a model, recipes of all classes as columns."""
+        lines = [flat(model) for model in self.models]
+        columns = list(dict.fromkeys(key for line in lines for key in line))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(lines)
+        return text.getvalue()
+
+
+def tabulate(
+    cells: Sequence[Cell], dataset: Dataset, reference: Dataset, settings: dict[str, Any]
+) -> Comparison:
+    """Make the table of cells that are all done.
+
+    Raises:
+        RunError: one is not.
+    """
+    records: dict[str, list[dict[str, Any]]] = {}
+    sums: dict[str, list[KernelSums]] = {}
+    extractor = load_extractor(cells[0].weights, cells[0].recipe.extractor)
+    against = Reference(extractor(reference.images), reference.groups)
+    for cell in cells:
+        record = cell.done()
+        if record is None:
+            raise RunError(f"{cell.name} is not done; the same command continues")
+        records.setdefault(cell.model, []).append(record)
+        sums.setdefault(cell.model, [])
+        if record["snapshot"]:
+            with np.load(cell.out / FEATURES) as saved:
+                sums[cell.model].append(against.sums(saved["features"]))
+    target = best(records.get(RIVAL, []))
+    models = []
+    sentences = []
+    for model, mine in records.items():
+        line = row(model, mine, len(dataset), target)
+        if REFERENCE_MODEL in sums and model != REFERENCE_MODEL:
+            difference = kid_difference(sums[model], sums[REFERENCE_MODEL])
+            line["difference"] = asdict(difference)
+            sentences.append(difference.sentence(model, REFERENCE_MODEL))
+        models.append(line)
+    return Comparison(settings, models, sentences)
+
+
+def row(
+    model: str, records: Sequence[dict[str, Any]], images: int, target: float | None
+) -> dict[str, Any]:
+    """One model's line: means over its seeds, `images` being those of an epoch.
+
+    `images_to_near_best` are the images seen until its curve is within 5 % of its own best,
+    `images_to_rival` until it is as good as the best of dcgan+kit (`target`); None is never.
+    `undertrained` says that the curve has not flattened.
+    """
+    first = records[0]
+    curve = mean_curve(records)
+    near, rival = images_to_within(curve, NEAR), None
+    if target is not None:
+        rival = images_to_reach(curve, target)
+    seen = [r["images_seen"] for r in records]
+    return {
+        "model": model,
+        "seeds": [r["seed"] for r in records],
+        "generator_parameters": first["generator_parameters"],
+        "critic_parameters": first["critic_parameters"],
+        **{k: v for k, v in (first["costs"] or {}).items() if k != "parameters"},
+        "images_per_second": mean([r["images_per_second"] for r in records]),
+        "sampling_images_per_second": mean([r.get("sampling_images_per_second") for r in records]),
+        "images_seen": mean(seen),
+        "epochs": round(float(np.mean(seen)) / images, 2),
+        "training_seconds": mean([r["training_seconds"] for r in records]),
+        "images_to_near_best": near,
+        "epochs_to_near_best": round(near / images, 2) if near else None,
+        "images_to_rival": rival,
+        "epochs_to_rival": round(rival / images, 2) if rival else None,
+        "undertrained": None if not curve else not flattened(curve),
+        "stopped": [r["stopped"] for r in records if r["stopped"]],
+        "recipes": recipes(records),
+        "curve": [{"images_seen": seen, "value": value} for seen, value in curve],
+        "difference": None,
+    }
+
+
+def recipes(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each recipe's mean over seeds.
+
+    Its interval is over seeds where there are two or more (`interval_over`), else that of the one
+    seed, over lesions.
+    """
+    found: dict[tuple[str, str | None], list[dict[str, Any]]] = {}
+    for record in records:
+        for one in record["recipes"]:
+            found.setdefault((one["recipe"], one["class"]), []).append(one)
+    lines = []
+    for several in found.values():
+        values = [one["value"] for one in several]
+        line = dict(several[0])
+        if len(values) > 1:
+            over = mean_over_seeds([np.nan if v is None else v for v in values])
+            line |= {"value": over.value, "interval": over.interval, "by_seed": values}
+        line["interval_over"] = "seeds" if len(values) > 1 else "lesions"
+        lines.append(line)
+    return lines
+
+
+def mean_curve(records: Sequence[dict[str, Any]]) -> list[tuple[float, float]]:
+    """(images seen, mean over seeds of the kernel distance), at the points that all seeds have."""
+    curves = [{p["images_seen"]: p["value"] for p in r["curve"]} for r in records]
+    shared = sorted(set(curves[0]).intersection(*curves[1:])) if curves else []
+    return [(float(seen), float(np.mean([c[seen] for c in curves]))) for seen in shared]
+
+
+def best(records: Sequence[dict[str, Any]]) -> float | None:
+    """The lowest point of a model's curve."""
+    return min((value for _, value in mean_curve(records)), default=None)
+
+
+def mean(values: Sequence[float | None]) -> float | None:
+    """Mean of those that are there."""
+    there = [v for v in values if v is not None]
+    return round(float(np.mean(there)), 2) if there else None
+
+
+def flat(model: dict[str, Any]) -> dict[str, Any]:
+    """One row of the csv."""
+    plain = {k: v for k, v in model.items() if not isinstance(v, list | dict)}
+    plain["seeds"] = len(model["seeds"])
+    plain["stopped"] = bool(model["stopped"])
+    for one in model["recipes"]:
+        name = one["recipe"] + (f" {one['class']}" if one["class"] is not None else "")
+        plain[name] = one["value"]
+        if one["class"] is None:
+            low, high = one["interval"] or (None, None)
+            plain |= {f"{name} low": low, f"{name} high": high, f"{name} floor": one["floor"]}
+    difference = model["difference"] or {}
+    low, high = difference.get("interval") or (None, None)
+    value = difference.get("value")
+    return plain | {"difference": value, "difference low": low, "difference high": high}

@@ -1,0 +1,107 @@
+"""Tasks of a comparison: here in order, or on a cluster whose nodes may die."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from hqgan.errors import UsageError
+from hqgan.training import train
+from hqgan.workflows.cell import Cell, Recipe, run_cell
+from hqgan.workflows.executor import run_all
+from small_runs import metrics, tiny_config, weights, write_folders
+
+KIMG = 1.5
+PATIENCE = 120  # seconds until both nodes have saved a state
+
+
+def double(number: int) -> int:
+    return 2 * number
+
+
+def refuse(number: int) -> int:
+    raise UsageError(f"{number} is refused")
+
+
+def test_local_tasks_are_done_in_order() -> None:
+    assert list(run_all(double, [3, 1, 2])) == [(0, 6), (1, 2), (2, 4)]
+
+
+def test_a_task_that_fails_raises_what_it_raised_after_what_was_done() -> None:
+    answers = run_all(lambda n: refuse(n) if n else n, [0, 1])
+    assert next(answers) == (0, 0)
+    with pytest.raises(UsageError, match="1 is refused"):
+        next(answers)
+
+
+def test_an_unknown_executor_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(UsageError, match="'cloud', but must be one of local, ray"):
+        list(run_all(double, [1], "cloud"))
+
+
+@pytest.fixture
+def cluster() -> Iterator[object]:
+    """A head without cores and two nodes with one core each, all on this machine."""
+    ray = pytest.importorskip("ray", reason="the extra `cluster` is not installed")
+    from ray.cluster_utils import Cluster
+
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    for _ in range(2):
+        made.add_node(num_cpus=1)
+    ray.init(address=made.address, log_to_driver=False)
+    yield made
+    ray.shutdown()
+    made.shutdown()
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(600)
+@pytest.mark.filterwarnings("ignore")  # Ray's own
+def test_a_node_that_dies_costs_only_its_unfinished_runs(cluster, tmp_path: Path) -> None:
+    """One of two nodes is killed in mid-run: its run is taken up where it was saved, elsewhere."""
+    data = write_folders(tmp_path / "data")
+    recipe = Recipe(split="val", n=12, curve_n=12, extractor="tiny", seed=0)
+    cells = []
+    for seed in range(3):
+        config = tiny_config(KIMG, f"seed={seed}", data=data)
+        folder = tmp_path / f"seed{seed}"
+        cells.append(Cell("hybridq", config, folder, folder, recipe))
+    answers: dict[int, dict] = {}
+    errors: list[Exception] = []
+
+    def work() -> None:
+        try:
+            answers.update(run_all(run_cell, cells, "ray"))
+        except Exception as error:
+            errors.append(error)
+
+    worker = Thread(target=work)
+    worker.start()
+    started = time.monotonic()
+    while sum((cell.run / "state.pt").is_file() for cell in cells) < 2:
+        assert worker.is_alive(), errors
+        assert time.monotonic() - started < PATIENCE
+        time.sleep(0.1)
+    assert not any((cell.out / "cell.json").is_file() for cell in cells)
+    cluster.remove_node(cluster.list_all_nodes[-1], allow_graceful=False)
+    worker.join()
+    assert not errors
+    assert sorted(answers) == [0, 1, 2]
+    for cell in cells:
+        assert answers[cell.config.seed]["images_seen"] >= 1000 * KIMG
+        unbroken = tmp_path / f"unbroken{cell.config.seed}"
+        train(cell.config, unbroken)
+        assert weights(cell.run) == weights(unbroken)
+        assert metrics(cell.run) == metrics(unbroken)
+
+
+@pytest.mark.cluster
+@pytest.mark.filterwarnings("ignore")
+def test_a_task_that_fails_on_a_cluster_raises_what_it_raised(cluster, tmp_path: Path) -> None:
+    config = tiny_config(0.016, data=tmp_path / "nowhere")
+    recipe = Recipe(split="val", n=12, curve_n=12, extractor="tiny", seed=0)
+    with pytest.raises(Exception, match="nowhere") as raised:
+        list(run_all(run_cell, [Cell("hybridq", config, tmp_path, tmp_path, recipe)], "ray"))
+    assert type(raised.value).__name__ == "DataError"
