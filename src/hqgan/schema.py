@@ -80,6 +80,7 @@ class FastGAN(Section):
 
     name: Literal["fastgan"]
     width_cap: Channels = 512
+    start_link: bool = False
 
 
 class StyleGAN2(Section):

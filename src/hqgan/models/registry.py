@@ -5,8 +5,11 @@ from typing import Any
 from torch import nn
 
 from hqgan.errors import UsageError
+from hqgan.models.classical import DCGANCritic, DCGANGenerator
 from hqgan.models.critic import Critic, ProjectionCritic
 from hqgan.models.diffusion import DiffusionGenerator
+from hqgan.models.fastgan import FastGANGenerator
+from hqgan.models.fastgan_critic import FastGANCritic
 from hqgan.models.generator import Generator
 from hqgan.models.hybridq import HybridQGenerator
 from hqgan.models.hybridq_v1 import HybridQV1Critic, HybridQV1Generator
@@ -16,12 +19,16 @@ GENERATORS: dict[str, type[Generator]] = {
     "hybridq": HybridQGenerator,
     "hybridq-v1": HybridQV1Generator,
     "mediq-v2": MediqV2Generator,
+    "dcgan": DCGANGenerator,
+    "fastgan": FastGANGenerator,
     "ddpm": DiffusionGenerator,
 }
 CRITICS: dict[str, type[Critic]] = {
     "projection": ProjectionCritic,
     "label-channel": HybridQV1Critic,
     "mediq-v2": MediqV2Critic,
+    "dcgan": DCGANCritic,
+    "fastgan": FastGANCritic,
 }
 
 
