@@ -34,7 +34,7 @@ class Gaussian:
     @classmethod
     def fit(cls, features: Array) -> "Gaussian":
         """Of (N, d) features, covariance over N - 1; TooFewImages where N <= d. O(N d² + d³)."""
-        features = _checked(features, "features")
+        features = as_features(features, "features")
         n, d = features.shape
         if n <= d:
             raise TooFewImages(
@@ -174,7 +174,8 @@ def _multinomial(items: int, repeats: int, entropy: list[int]) -> Array:
     return rng.multinomial(items, np.full(items, 1.0 / items), size=repeats).astype(float)
 
 
-def _checked(features: Array, name: str) -> Array:
+def as_features(features: Array, name: str) -> Array:
+    """Float64 (N, d); ValueError, with this name for the set, for another shape or NaN."""
     features = np.asarray(features, dtype=np.float64)
     if features.ndim != 2:
         raise ValueError(f"{name} has shape {features.shape}, expected (images, features)")
@@ -184,7 +185,7 @@ def _checked(features: Array, name: str) -> Array:
 
 
 def _checked_pair(real: Array, fake: Array) -> tuple[Array, Array]:
-    real, fake = _checked(real, "real"), _checked(fake, "fake")
+    real, fake = as_features(real, "real"), as_features(fake, "fake")
     if real.shape[1] != fake.shape[1]:
         raise ValueError(
             f"real has {real.shape[1]} features, fake has {fake.shape[1]}; expected as many"
