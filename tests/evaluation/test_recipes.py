@@ -171,6 +171,10 @@ def test_every_result_says_what_it_was_computed_from(
         ("kid768", "dark", 60, 24),
         ("kid768", "pale", 30, 12),
         ("kid768", "rare", 10, 4),
+        ("precision768", None, 40, 40),
+        ("recall768", None, 40, 40),
+        ("density768", None, 40, 40),
+        ("coverage768", None, 40, 40),
     ]
     for result in results:
         record = result.as_json()
@@ -261,6 +265,62 @@ def test_progress_names_each_stage(reference: Dataset, train: Dataset) -> None:
         lesions(reference.labels, 2), reference.labels, reference, train, extractor, progress=note
     )
     assert seen == {"real": (100, 100), "fake": (100, 100), "train": (260, 260)}
+
+
+# ---- fidelity and diversity ----
+
+
+def test_precision_sees_noise_recall_sees_collapse_and_both_floors_are_high(
+    reference: Dataset, train: Dataset, wide: Extractor
+) -> None:
+    labels = reference.labels
+    good = lesions(labels, seed=2)
+    collapsed = good[np.repeat(np.arange(10), 10)]
+    noise = np.random.default_rng(1).integers(0, 256, good.shape, dtype=np.uint8)
+    found = []
+    for fakes in (good, collapsed, noise):
+        results = evaluate_images(fakes, labels, reference, train, wide, per_class=False)
+        found.append({r.recipe.removesuffix("768"): r for r in results})
+    at_good, at_collapsed, at_noise = found
+    for name in ("precision", "recall", "density", "coverage"):
+        assert at_good[name].value > 0.7 * at_good[name].floor > 0.4
+        assert {one[name].floor for one in found} == {at_good[name].floor}
+        assert at_noise[name].value < 0.1
+    assert at_collapsed["precision"].value > 0.7
+    assert at_collapsed["recall"].value < 0.3
+    assert at_collapsed["coverage"].value < 0.6 * at_good["coverage"].value
+
+
+def test_the_side_with_more_images_is_cut_to_the_others_number_and_mix(
+    reference: Dataset, train: Dataset, wide: Extractor
+) -> None:
+    more = np.repeat(np.arange(3), reference_class_mix(reference.labels, 3, 150))
+    results = evaluate_images(lesions(more, 2), more, reference, train, wide, per_class=False)
+    cut = [r for r in results if r.recipe in ("precision768", "coverage768")]
+    assert [(r.n_real, r.n_fake) for r in cut] == [(100, 100)] * 2
+    assert all(0 < r.floor <= 1 for r in cut)
+
+
+def test_precision_and_recall_need_more_images_than_neighbours(
+    train: Dataset, wide: Extractor
+) -> None:
+    few = dataset("val", (3, 1, 1), seed=0)
+    results = evaluate_images(lesions(few.labels, 2), few.labels, few, train, wide, per_class=False)
+    (precision,) = by_class(results, "precision768").values()
+    assert (precision.value, precision.floor) == (None, None)
+    assert precision.reason == "5 images have no 5 neighbours each; more than 5 are needed"
+
+
+def test_without_enough_training_images_precision_stands_and_its_floor_says_why(
+    reference: Dataset, wide: Extractor
+) -> None:
+    labels, short = reference.labels, dataset("train", (150, 80, 9), seed=1)
+    for train, reason in ((None, None), (short, "no floor: a class has fewer training")):
+        results = evaluate_images(lesions(labels, 2), labels, reference, train, wide)
+        (precision,) = by_class(results, "precision768").values()
+        assert precision.value is not None
+        assert precision.floor is None
+        assert precision.reason is None if reason is None else reason in precision.reason
 
 
 # ---- what cannot be compared ----

@@ -97,7 +97,8 @@ def test_the_whole_inception_also_gives_the_numbers_of_its_first_part(
     wide = load_extractor(tmp_path / "net.safetensors", cache_dir=tmp_path)
     *_, measured = evaluate_run(run, "embedded", wide, curve=True, n=20)
     overall = [r["recipe"] for r in measured.records if r["class"] is None]
-    assert overall == ["fid2048", "kid2048", "fid768", "kid768"]
+    manifold = ("precision", "recall", "density", "coverage")
+    assert overall == [name + dim for dim in ("2048", "768") for name in ("fid", "kid", *manifold)]
 
 
 def test_a_curve_measures_every_snapshot_in_order(run: Path, extractor: Extractor) -> None:

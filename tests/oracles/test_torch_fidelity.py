@@ -1,4 +1,4 @@
-"""Features and distances equal torch-fidelity's, on the same weights, images and features."""
+"""Features, distances and shares equal torch-fidelity's, on the same weights and images."""
 
 from pathlib import Path
 
@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from hqgan.evaluation.inception import Inception
+from hqgan.evaluation.manifold import precision_recall_density_coverage
 from hqgan.evaluation.metrics import frechet_distance, kid
 from random_inception import random_state
 
@@ -16,6 +17,7 @@ pytestmark = [pytest.mark.oracle, pytest.mark.filterwarnings("ignore")]
 FEATURE_RTOL = 1e-4  # float32 through 94 convolutions, folded here and not there
 DISTANCE_RTOL = 1e-6  # theirs takes eigenvalues of an unsymmetric product
 KID_ATOL = 1e-10
+SHARE_ATOL = 1e-6  # theirs is a mean in single precision
 
 
 @pytest.fixture(scope="module")
@@ -109,3 +111,24 @@ def test_kid_is_the_same_where_their_one_subset_is_everything() -> None:
         verbose=False,
     )["kernel_inception_distance_mean"]
     assert kid(real, fake) == pytest.approx(theirs, abs=KID_ATOL)
+
+
+@pytest.mark.usefixtures("torch_fidelity")
+@pytest.mark.parametrize(("k", "shift"), [(3, 0.0), (5, 0.4)])
+def test_precision_and_recall_are_the_same(k: int, shift: float) -> None:
+    from torch_fidelity.metric_prc import prc_features_to_metric
+
+    rng = np.random.default_rng(k)
+    real, fake = rng.standard_normal((300, 16)), 0.8 * rng.standard_normal((280, 16)) + shift
+    # The released 0.4.0 takes the generated set first; before, their code had the real one first.
+    theirs = prc_features_to_metric(
+        torch.from_numpy(fake),
+        torch.from_numpy(real),
+        prc_neighborhood=k,
+        prc_batch_size=100,
+        save_cpu_ram=True,
+        verbose=False,
+    )
+    ours = precision_recall_density_coverage(real, fake, k)
+    assert ours.precision == pytest.approx(theirs["precision"], abs=SHARE_ATOL)
+    assert ours.recall == pytest.approx(theirs["recall"], abs=SHARE_ATOL)

@@ -34,7 +34,7 @@ class Gaussian:
     @classmethod
     def fit(cls, features: Array) -> "Gaussian":
         """Of (N, d) features, covariance over N - 1; TooFewImages where N <= d. O(N d² + d³)."""
-        features = _checked(features, "features")
+        features = as_features(features, "features")
         n, d = features.shape
         if n <= d:
             raise TooFewImages(
@@ -78,9 +78,9 @@ def kid(real: Array, fake: Array) -> float:
     """
     real, fake = _checked_pair(real, fake)
     return (
-        _pair_mean(_kernel(real, real))
-        + _pair_mean(_kernel(fake, fake))
-        - 2.0 * float(_kernel(real, fake).mean())
+        _pair_mean(cubic_kernel(real, real))
+        + _pair_mean(cubic_kernel(fake, fake))
+        - 2.0 * float(cubic_kernel(real, fake).mean())
     )
 
 
@@ -113,12 +113,12 @@ def kid_bootstrap(
             f"{len(names)} independent real units (lesions) and {len(fake)} fakes; "
             f"an interval needs {MIN_GROUPS} of each"
         )
-    real_weights = _multinomial(len(names), repeats, [seed, 0])
-    fake_weights = _multinomial(len(fake), repeats, [seed, 1])
-    within_real = _weighted_pair_mean(_kernel(real, real), member, real_weights)
-    within_fake = _weighted_pair_mean(_kernel(fake, fake), np.arange(len(fake)), fake_weights)
+    real_weights = multinomial(len(names), repeats, [seed, 0])
+    fake_weights = multinomial(len(fake), repeats, [seed, 1])
+    within_real = _weighted_pair_mean(cubic_kernel(real, real), member, real_weights)
+    within_fake = _weighted_pair_mean(cubic_kernel(fake, fake), np.arange(len(fake)), fake_weights)
     image_weights = real_weights[:, member]
-    across = np.einsum("rm,rm->r", image_weights, fake_weights @ _kernel(fake, real))
+    across = np.einsum("rm,rm->r", image_weights, fake_weights @ cubic_kernel(fake, real))
     across /= image_weights.sum(axis=1) * len(fake)
     return within_real + within_fake - 2.0 * across
 
@@ -140,7 +140,8 @@ def kid_interval(
     return float(low), float(high)
 
 
-def _kernel(x: Array, y: Array) -> Array:
+def cubic_kernel(x: Array, y: Array) -> Array:
+    """k(x, y) = (x·y / d + 1)³ of (M, d) and (N, d): (M, N)."""
     return (x @ y.T / x.shape[1] + 1.0) ** 3
 
 
@@ -168,13 +169,14 @@ def _weighted_pair_mean(kernel: Array, member: NDArray[np.integer], weights: Arr
     return np.divide(total, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
 
 
-def _multinomial(items: int, repeats: int, entropy: list[int]) -> Array:
+def multinomial(items: int, repeats: int, entropy: list[int]) -> Array:
     """How often each item is drawn in each resample: (repeats, items), rows sum to items."""
     rng = np.random.default_rng(entropy)
     return rng.multinomial(items, np.full(items, 1.0 / items), size=repeats).astype(float)
 
 
-def _checked(features: Array, name: str) -> Array:
+def as_features(features: Array, name: str) -> Array:
+    """Float64 (N, d); ValueError, with this name for the set, for another shape or NaN."""
     features = np.asarray(features, dtype=np.float64)
     if features.ndim != 2:
         raise ValueError(f"{name} has shape {features.shape}, expected (images, features)")
@@ -184,7 +186,7 @@ def _checked(features: Array, name: str) -> Array:
 
 
 def _checked_pair(real: Array, fake: Array) -> tuple[Array, Array]:
-    real, fake = _checked(real, "real"), _checked(fake, "fake")
+    real, fake = as_features(real, "real"), as_features(fake, "fake")
     if real.shape[1] != fake.shape[1]:
         raise ValueError(
             f"real has {real.shape[1]} features, fake has {fake.shape[1]}; expected as many"

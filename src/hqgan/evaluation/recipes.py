@@ -9,6 +9,12 @@ far from the split as real images are.
     fid768   kid768     with its layers up to Mixed_6e     kid per class as well
     fd_tiny             where no Inception weights are
 
+    precision768  recall768  density768  coverage768       and the same four with 2048
+
+The last four take as many real images as fakes: where one side has more, a random subset of it, in
+the same class mix; their n is what was compared. Higher is better there, and the floor is what
+real images reach.
+
 Fakes arrive as uint8 arrays, the content of the PNG files that `sample` writes: PNG is lossless,
 so the path through the file would change no bit, and real and fake take the same path from there
 on.
@@ -18,7 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +32,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hqgan.evaluation.features import Extractor, Features, Images
+from hqgan.evaluation.manifold import (
+    Neighbourhoods,
+    precision_recall_density_coverage,
+)
 from hqgan.evaluation.metrics import (
     Gaussian,
     Interval,
@@ -44,6 +54,12 @@ Stage = Callable[[str, int, int], None]
 FLOOR_DRAWS = 20
 FRECHET_RECIPES = {"inception2048": "fid2048", "inception768": "fid768", "tiny": "fd_tiny"}
 KID_RECIPES = {"inception2048": "kid2048", "inception768": "kid768"}
+MANIFOLD_RECIPES = {  # by extractor, then by the field of `Manifold`
+    f"inception{dim}": {
+        measure: f"{measure}{dim}" for measure in ("precision", "recall", "density", "coverage")
+    }
+    for dim in (2048, 768)
+}
 
 
 @dataclass(frozen=True)
@@ -52,8 +68,9 @@ class RecipeResult:
 
     `class_name` is None for all classes together. `value`, `interval` (95 %) and `floor` are None
     where they are not defined; `reason` then says why. A Fréchet distance has no interval:
-    resampling biases it upwards. `extractor` is the extractor's `str`, `seed` that of the
-    bootstrap and of the floor's draws.
+    resampling biases it upwards; nor have precision, recall, density and coverage, which copies
+    in a resample would distort. `extractor` is the extractor's `str`, `seed` that of the bootstrap,
+    of the floor's draws and of the subsets.
     """
 
     recipe: str
@@ -126,9 +143,11 @@ def evaluate_images(
 
     Raises ValueError for another size, another class mix, or classes that differ between
     reference and train. Cost: features first (seconds per thousand images on a GPU, about a
-    minute on two cores; cached), then 20 eigenvalue problems of the feature dimension.
+    minute on two cores; cached), then 20 eigenvalue problems of the feature dimension, and 20
+    times two matrices of distances (a second or two for 800 images).
     """
     _check(fake_images, fake_labels, reference, train)
+    classes = len(reference.classes)
 
     def features_of(stage: str, images: Images) -> Features:
         return extractor(images, partial(progress, stage) if progress else None)
@@ -138,20 +157,24 @@ def evaluate_images(
     floor = None
     if train is not None:
         pool = _Labelled(features_of("train", train.images), train.labels)
-        floor = _Floor(pool, np.bincount(fake_labels, minlength=len(reference.classes)), seed)
+        floor = _Floor(pool, fake.counts(classes), seed)
 
     stamp = {"split": reference.split, "extractor": str(extractor), "seed": seed}
     results = []
     if extractor.name in FRECHET_RECIPES:
         results.append(_frechet(FRECHET_RECIPES[extractor.name], real, fake, floor, stamp))
     if extractor.name in KID_RECIPES:
-        for label in [None, *range(len(reference.classes))] if per_class else [None]:
+        for label in [None, *range(classes)] if per_class else [None]:
             name = None if label is None else reference.classes[label]
             groups = reference.groups if label is None else reference.groups[real.labels == label]
             scope = {"recipe": KID_RECIPES[extractor.name], "class_name": name, **stamp}
             results.append(
                 _kid(real.of(label), fake.of(label), groups, floor, label, repeats, scope)
             )
+    if extractor.name in MANIFOLD_RECIPES:
+        counts = np.minimum(real.counts(classes), fake.counts(classes))
+        names = MANIFOLD_RECIPES[extractor.name]
+        results += _manifold(names, real, fake, counts, floor, stamp)
     return results
 
 
@@ -166,26 +189,46 @@ class _Labelled:
         """The features of one class; of all for None."""
         return self.features if label is None else self.features[self.labels == label]
 
+    def counts(self, classes: int) -> NDArray[np.int64]:
+        """How many there are of each class."""
+        return np.bincount(self.labels, minlength=classes)
+
+    def subset(self, counts: NDArray[np.integer], rng: np.random.Generator) -> Features:
+        """This many of each class, at random."""
+        rows = [
+            rng.permutation(np.flatnonzero(self.labels == label))[:count]
+            for label, count in enumerate(counts)
+        ]
+        return self.features[np.concatenate(rows)]
+
 
 class _Floor:
     """Real training images in the place of the fakes: random subsets of the same class counts."""
 
     def __init__(self, pool: _Labelled, counts: NDArray[np.integer], seed: int) -> None:
-        rng = np.random.default_rng([seed, 2])  # the bootstrap uses streams 0 and 1
+        rng = np.random.default_rng([seed, 2])  # the bootstrap uses streams 0 and 1, subsets 3
         members = [np.flatnonzero(pool.labels == label) for label in range(len(counts))]
-        self._pool = pool.features
+        self._pool, self._seed = pool, seed
         self._short = {label for label, rows in enumerate(members) if len(rows) < counts[label]}
         self._draws = [
             [rng.permutation(rows)[:count] for rows, count in zip(members, counts, strict=True)]
             for _ in range(FLOOR_DRAWS)
         ]
 
-    def mean(self, distance: Callable[[Features], float], label: int | None) -> float:
-        """Mean distance over the draws; TooFewImages where the training images run out."""
+    def smaller(self, counts: NDArray[np.integer]) -> _Floor:
+        """The same draws, of each class only the first images."""
+        return _Floor(self._pool, counts, self._seed)
+
+    def draws(self, label: int | None) -> Iterator[Features]:
+        """The features of each draw; TooFewImages where the training images run out."""
         if label in self._short or (label is None and self._short):
             raise TooFewImages("no floor: a class has fewer training images than fakes")
-        subsets = [np.concatenate(draw) if label is None else draw[label] for draw in self._draws]
-        return float(np.mean([distance(self._pool[rows]) for rows in subsets]))
+        for draw in self._draws:
+            yield self._pool.features[np.concatenate(draw) if label is None else draw[label]]
+
+    def mean(self, distance: Callable[[Features], float], label: int | None) -> float:
+        """Mean distance over the draws."""
+        return float(np.mean([distance(features) for features in self.draws(label)]))
 
 
 def _frechet(
@@ -237,6 +280,44 @@ def _kid(
         reason="; ".join(reasons) or None,
         **scope,
     )
+
+
+def _manifold(
+    names: dict[str, str],
+    real: _Labelled,
+    fake: _Labelled,
+    counts: NDArray[np.integer],
+    floor: _Floor | None,
+    stamp: dict[str, Any],
+) -> list[RecipeResult]:
+    """Both sides cut to `counts` images of each class; a refusal holds for all four."""
+    rng = np.random.default_rng([stamp["seed"], 3])
+    values: dict[str, float] = {}
+    floors: dict[str, float] = {}
+    reasons: list[str] = []
+    with _noted(reasons):
+        target = Neighbourhoods.fit(real.subset(counts, rng))
+        values = asdict(precision_recall_density_coverage(target, fake.subset(counts, rng)))
+        if floor is not None:
+            found = [
+                asdict(precision_recall_density_coverage(target, features))
+                for features in floor.smaller(counts).draws(None)
+            ]
+            floors = {name: float(np.mean([one[name] for one in found])) for name in names}
+    return [
+        RecipeResult(
+            recipe=recipe,
+            class_name=None,
+            value=values.get(name),
+            interval=None,
+            floor=floors.get(name),
+            n_real=int(counts.sum()),
+            n_fake=int(counts.sum()),
+            reason="; ".join(reasons) or None,
+            **stamp,
+        )
+        for name, recipe in names.items()
+    ]
 
 
 @contextmanager

@@ -36,11 +36,11 @@ class Measurement:
     def lines(self) -> Iterator[str]:
         """An aligned table for people; a value that is not defined says why."""
         yield (
-            f"  {'recipe':10} {'class':16} {'value':>10} {'95 % interval':>23} "
+            f"  {'recipe':13} {'class':16} {'value':>10} {'95 % interval':>23} "
             f"{'floor':>10} {'real':>6} {'fake':>6}"
         )
         for record in self.records:
-            head = f"  {record['recipe']:10} {record['class'] or 'all':16}"
+            head = f"  {record['recipe']:13} {record['class'] or 'all':16}"
             if record["value"] is None:
                 yield f"{head} {'-':>10} {record['reason']}"
                 continue
