@@ -1,7 +1,7 @@
 """Where the runs of a comparison are computed: here, one after the other, or on a Ray cluster.
 
 A task is a module-level function and one picklable argument; what it makes lies in its own folder,
-so that a task done twice, or begun on one node and finished on another, costs time and nothing else.
+so that a task done twice, or begun on one node and finished on another, costs only time.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -13,14 +13,13 @@ import numpy as np
 from hqgan.data import Dataset
 from hqgan.errors import RunError
 from hqgan.evaluation import load_extractor
-from hqgan.evaluation.curves import flattened, images_to_reach, images_to_within
+from hqgan.evaluation.curves import flattened, images_to_reach, within
 from hqgan.evaluation.statistics import KernelSums, Reference, kid_difference, mean_over_seeds
 from hqgan.training.runs import write_atomically
 from hqgan.workflows.cell import FEATURES, Cell
 
 REFERENCE_MODEL = "hybridq"  # whom all others are subtracted from
 RIVAL = "dcgan+kit"  # whose best value is a target for all curves
-NEAR = 0.05  # relative distance of a curve from its best at which it counts as there
 TABLE, SHEET = "comparison.json", "comparison.csv"
 
 
@@ -46,7 +45,7 @@ class Comparison:
 
     def as_csv(self) -> str:
         """The table without what is nested: a line a model, recipes of all classes as columns."""
-        lines = [flat(model) for model in self.models]
+        lines = [csv_line(model) for model in self.models]
         columns = list(dict.fromkeys(key for line in lines for key in line))
         text = io.StringIO()
         writer = csv.DictWriter(text, columns, lineterminator="\n")
@@ -96,11 +95,12 @@ def row(
 
     `images_to_near_best` are the images seen until its curve is within 5 % of its own best,
     `images_to_rival` until it is as good as the best of dcgan+kit (`target`); None is never.
-    `undertrained` says that the curve has not flattened.
+    `undertrained` says that the curve has not flattened, None that it is too short to tell.
     """
     first = records[0]
     curve = mean_curve(records)
-    near, rival = images_to_within(curve, NEAR), None
+    flat = flattened(curve)
+    near, rival = within(curve), None
     if target is not None:
         rival = images_to_reach(curve, target)
     seen = [r["images_seen"] for r in records]
@@ -115,11 +115,11 @@ def row(
         "images_seen": mean(seen),
         "epochs": round(float(np.mean(seen)) / images, 2),
         "training_seconds": mean([r["training_seconds"] for r in records]),
-        "images_to_near_best": near,
+        "images_to_near_best": whole(near),
         "epochs_to_near_best": round(near / images, 2) if near else None,
-        "images_to_rival": rival,
+        "images_to_rival": whole(rival),
         "epochs_to_rival": round(rival / images, 2) if rival else None,
-        "undertrained": None if not curve else not flattened(curve),
+        "undertrained": None if flat is None else not flat,
         "stopped": [r["stopped"] for r in records if r["stopped"]],
         "recipes": recipes(records),
         "curve": [{"images_seen": seen, "value": value} for seen, value in curve],
@@ -161,13 +161,18 @@ def best(records: Sequence[dict[str, Any]]) -> float | None:
     return min((value for _, value in mean_curve(records)), default=None)
 
 
+def whole(images: float | None) -> int | None:
+    """Images are whole."""
+    return None if images is None else round(images)
+
+
 def mean(values: Sequence[float | None]) -> float | None:
     """Mean of those that are there."""
     there = [v for v in values if v is not None]
     return round(float(np.mean(there)), 2) if there else None
 
 
-def flat(model: dict[str, Any]) -> dict[str, Any]:
+def csv_line(model: dict[str, Any]) -> dict[str, Any]:
     """One row of the csv."""
     plain = {k: v for k, v in model.items() if not isinstance(v, list | dict)}
     plain["seeds"] = len(model["seeds"])
