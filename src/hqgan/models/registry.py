@@ -14,6 +14,7 @@ from hqgan.models.generator import Generator
 from hqgan.models.hybridq import HybridQGenerator
 from hqgan.models.hybridq_v1 import HybridQV1Critic, HybridQV1Generator
 from hqgan.models.mediq_v2 import MediqV2Critic, MediqV2Generator
+from hqgan.models.stylegan2 import StyleGAN2Critic, StyleGAN2Generator
 
 GENERATORS: dict[str, type[Generator]] = {
     "hybridq": HybridQGenerator,
@@ -21,6 +22,7 @@ GENERATORS: dict[str, type[Generator]] = {
     "mediq-v2": MediqV2Generator,
     "dcgan": DCGANGenerator,
     "fastgan": FastGANGenerator,
+    "stylegan2": StyleGAN2Generator,
     "ddpm": DiffusionGenerator,
 }
 CRITICS: dict[str, type[Critic]] = {
@@ -29,6 +31,7 @@ CRITICS: dict[str, type[Critic]] = {
     "mediq-v2": MediqV2Critic,
     "dcgan": DCGANCritic,
     "fastgan": FastGANCritic,
+    "stylegan2": StyleGAN2Critic,
 }
 
 

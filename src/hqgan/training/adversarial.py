@@ -34,7 +34,9 @@ class AdversarialTrainer(Trainer):
         self.critic_optimiser = self.optimiser(self.critic_parameters, self.settings)
         self.critic_steps = 0
         chosen = config.augmentation
-        self.adaptive = Adaptive(chosen.target) if chosen.target is not None else None
+        self.adaptive = (
+            None if chosen.target is None else Adaptive(chosen.target, strength=chosen.strength)
+        )
 
     def advance(self, images_seen: int) -> dict[str, float]:
         """The generator is updated through the very fakes of the critic step (as PQWGAN does).
@@ -101,7 +103,8 @@ class AdversarialTrainer(Trainer):
         if isinstance(auxiliary, Tensor):
             total, logs["auxiliary_loss"] = total + auxiliary, auxiliary.item()
         if self.adaptive:
-            self.adaptive.observe(on_real.detach(), len(y) * self.fabric.world_size)
+            gathered = self.fabric.all_gather(on_real.detach())
+            self.adaptive.observe(gathered, len(y) * self.fabric.world_size)
         total.backward()
         self.average_gradients(self.critic_parameters)
         self.critic_optimiser.step()
