@@ -29,7 +29,6 @@ zero; the prototype hinge as a mean over pairs; initial weights that preserve th
 `preserve_variance`; the angles then vary by about 1 radian).
 """
 
-import math
 from itertools import pairwise
 
 import torch
@@ -47,6 +46,7 @@ from hqgan.models.hybridq_v1 import (
     strided_convolutions,
     transposed_tail,
 )
+from hqgan.models.latents import BoundedLatent
 
 VARIANTS = ("style2", "vanilla")
 MAP = 8  # edge of the map where the branches meet
@@ -127,8 +127,8 @@ class MediqV2Generator(Generator):
 
     def observe_losses(self, critic_loss: float, generator_loss: float) -> None:
         """Adapt the noise bound to critic loss / generator loss; no effect with prototypes."""
-        if isinstance(self.latent, BoundedLatent) and generator_loss != 0:
-            self.latent.observe(critic_loss / generator_loss)
+        if isinstance(self.latent, BoundedLatent):
+            self.latent.observe(critic_loss, generator_loss)
 
 
 class ClassLatent(nn.Module):
@@ -159,36 +159,6 @@ class ClassLatent(nn.Module):
         """
         hinge = F.relu(PENALTY_MARGIN - F.pdist(F.normalize(self.prototypes)))
         return hinge.sum() / max(hinge.numel(), 1)
-
-
-class BoundedLatent(nn.Module):
-    """Noise (B, z_dim) times a bound b that follows the losses, in [pi/8, 6 pi/8).
-
-    b starts at pi/8; after each step b = pi/8 + 5 pi/8 * relu(tanh(R - R0)), where R is critic loss
-    over generator loss and R0 the first R (MosaiQ, Silver et al. 2023, arXiv 2308.11096). The state
-    is kept in buffers: a snapshot samples as it trained, a resumed run goes on as it was.
-    """
-
-    bound: Tensor
-    first_ratio: Tensor
-    ratios_seen: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("bound", torch.tensor(math.pi / 8))
-        self.register_buffer("first_ratio", torch.tensor(0.0))
-        self.register_buffer("ratios_seen", torch.tensor(0))
-
-    def forward(self, noise: Tensor, y: Tensor) -> Tensor:
-        del y  # the same signature as ClassLatent
-        return self.bound * noise
-
-    def observe(self, ratio: float) -> None:
-        if self.ratios_seen == 0:
-            self.first_ratio.fill_(ratio)
-        self.ratios_seen += 1
-        excess = max(0.0, math.tanh(ratio - self.first_ratio.item()))
-        self.bound.fill_(math.pi / 8 + 5 * math.pi / 8 * excess)
 
 
 class Encoder(nn.Module):
