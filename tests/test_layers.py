@@ -32,9 +32,10 @@ FLOORS = {
     "report": 6,
     "doctor": 6,
     "console": 6,  # how commands print
-    "cli": 7,
-    "__main__": 8,
-    "__init__": 8,
+    "cli_data": 7,
+    "cli": 8,
+    "__main__": 9,
+    "__init__": 9,
 }
 IMPORTS_ONLY_ERRORS_AND_SCHEMA = {"config", "schema"}
 

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from hqgan.cli_data import Json, Label, data_app
 from hqgan.console import counter, emit, fail, say, stages, training_progress
 from hqgan.errors import HqganError, UsageError
 
@@ -22,20 +23,15 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-data_app = typer.Typer(help="Look at a data set, or fetch a public one.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
 Out = Annotated[Path, typer.Option(help="where results go")]
-Json = Annotated[bool, typer.Option("--json", help="print one JSON object on stdout")]
 Seed = Annotated[int, typer.Option(help="seed of everything random", min=0, max=2**31 - 1)]
 DataPath = Annotated[
     str | None,
     typer.Option(
         "--data", help="folder, csv or npz of images; 'embedded' for the built-in synthetic lesions"
     ),
-]
-Label = Annotated[
-    str | None, typer.Option(help="csv column used as class, where there is a choice")
 ]
 Weights = Annotated[
     str | None,
@@ -180,6 +176,95 @@ def evaluate(
         emit({"recipes": recipes, **({"curve": points} if curve else {})})
 
 
+@app.command(epilog="Example: hqgan compare --data images/ --models hybridq,dcgan+kit --kimg 50")
+def compare(
+    models: Annotated[
+        str, typer.Option(help="presets or run folders, by commas; 'all' for every preset")
+    ],
+    data: DataPath = None,
+    out: Out = Path("runs/compare"),
+    kimg: Annotated[
+        float | None, typer.Option(help="thousands of real images that each model sees")
+    ] = None,
+    budget: Annotated[
+        float | None, typer.Option(help="instead: seconds that each model may train")
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="runs of each preset")] = 1,
+    size: Annotated[int, typer.Option(help="edge of the images: 32, 64 or 128")] = 64,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="[MODEL:]KEY=VALUE", help="e.g. ddpm:generator.width=32"),
+    ] = None,
+    split: Annotated[str, typer.Option(help="val, or test together with --final")] = "val",
+    final: Annotated[bool, typer.Option("--final", help="open the test split; recorded")] = False,
+    n: Annotated[
+        int | None, typer.Option("--n", help="generated images (default: as many as the split has)")
+    ] = None,
+    curve_n: Annotated[
+        int | None, typer.Option(help="generated images at each point of a curve (default: 500)")
+    ] = None,
+    executor: Annotated[str, typer.Option(help="local, or ray: one run on every node")] = "local",
+    inception_weights: Weights = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps")] = None,
+    label: Label = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="print the cells and their hours, and stop")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Train models alike, measure them alike: one table. The same command continues."""
+    import os
+
+    from hqgan.config import preset_names
+    from hqgan.workflows.compare import compare as run_comparison
+    from hqgan.workflows.compare import plan
+
+    names = preset_names() if models == "all" else [m.strip() for m in models.split(",") if m]
+    chosen = plan(
+        out,
+        names,
+        data=data or os.environ.get("HQGAN_DATA") or "embedded",
+        kimg=kimg,
+        budget=budget,
+        seeds=seeds,
+        size=size,
+        label=label,
+        split=split,
+        final=final,
+        n=n,
+        curve_n=curve_n,
+        weights=inception_weights,
+        device=device,
+        assignments=assignments or (),
+    )
+    if dry_run:
+        from hqgan.workflows.estimate import estimates
+
+        cells = []
+        for one in estimates(chosen):
+            cells.append(asdict(one))
+            say(
+                f"{one.cell:28} {one.state:6} {one.training_hours:8.3f} h training "
+                f"{one.measuring_hours:8.3f} h measuring"
+            )
+        hours = sum(c["training_hours"] + c["measuring_hours"] for c in cells)
+        say(f"{len(cells)} cells, about {hours:.2g} hours on this machine")
+        if as_json:
+            emit({"cells": cells, "hours": hours})
+        return
+    from hqgan.report import comparison_page
+
+    with training_progress() as callbacks:
+        table = run_comparison(chosen, executor, callbacks)
+        pages = comparison_page(table, chosen, out)
+    for line in table.lines():
+        say(line)
+    for page in pages:
+        say(f"written: {page}")
+    if as_json:
+        emit(asdict(table))
+
+
 @app.command()
 def demo(
     out: Out = Path("runs/demo"),
@@ -219,68 +304,6 @@ def doctor(as_json: Json = False) -> None:
         emit({"findings": [asdict(f) for f in findings]})
     if not all(finding.ok for finding in findings):
         raise typer.Exit(1)
-
-
-@data_app.command("inspect")
-def data_inspect(
-    path: Annotated[str, typer.Argument(help="folder, csv or npz of images; or 'embedded'")],
-    label: Label = None,
-    as_json: Json = False,
-) -> None:
-    """Show classes, splits, sizes, damage, duplicates and leaks."""
-    from hqgan.data import inspect
-
-    with counter("looking") as progress:
-        found = inspect(path, label=label, progress=progress)
-    for line in found.lines():
-        say(line)
-    if as_json:
-        emit(found.to_dict())
-
-
-@data_app.command("prepare")
-def data_prepare(
-    path: Annotated[str, typer.Argument(help="folder, csv or npz of images; or 'embedded'")],
-    out: Annotated[Path, typer.Option(help="an absent or empty folder")] = Path("data/prepared"),
-    size: Annotated[int, typer.Option(help="edge of the images, pixels")] = 64,
-    label: Label = None,
-    as_json: Json = False,
-) -> None:
-    """Write the images as a model sees them. OUT/<split>/<class>/*.png and a manifest."""
-    from hqgan.data import prepare
-
-    with counter("decoding") as progress:
-        result = prepare(path, out, size, label=label, progress=progress)
-    written = ", ".join(f"{count:,} {split}" for split, count in result.images.items())
-    say(f"{written} images in {result.out}; {result.skipped} left out, listed in skipped.csv")
-    if as_json:
-        emit(asdict(result))
-
-
-@data_app.command("download")
-def data_download(
-    name: Annotated[str, typer.Argument(help="ham10000, dermamnist, dermamnist-64 ...")],
-    out: Annotated[Path | None, typer.Option(help="folder (default: data/NAME)")] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="accept the licence printed")] = False,
-    mirror: Annotated[
-        str | None, typer.Option(help="fetch the files from this address instead")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Fetch a public data set. Prints its licence and asks; an interrupted download continues."""
-    from hqgan.data import download
-
-    def ask(terms: str) -> bool:
-        say(terms)
-        return yes or (sys.stdin.isatty() and typer.confirm("Do you accept these terms?", err=True))
-
-    with stages() as progress:
-        target = download(
-            name, out or Path("data") / name, ask=ask, base_url=mirror, progress=progress
-        )
-    say(f"ready: hqgan data inspect {target}")
-    if as_json:
-        emit({"path": str(target)})
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -150,11 +150,16 @@ def known_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
     keys = []
     for name, field in model.model_fields.items():
         keys.append(prefix + name)
-        annotation = field.annotation
-        for part in getattr(annotation, "__args__", (annotation,)):
-            if isinstance(part, type) and issubclass(part, BaseModel):
-                keys += known_keys(part, f"{prefix}{name}.")
+        for section in sections(field.annotation):
+            keys += known_keys(section, f"{prefix}{name}.")
     return keys
+
+
+def sections(annotation: Any) -> list[type[BaseModel]]:
+    """The sections that a field's type allows, however deep in unions they are."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [section for part in get_args(annotation) for section in sections(part)]
 
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:

@@ -126,6 +126,9 @@ class LatentQGAN(Section):
     """Arguments of `hqgan.models.latent_gans.LatentQGANGenerator`."""
 
     name: Literal["latentqgan"]
+    circuits: Annotated[int, Field(ge=1, le=1000)] = 5
+    qubits: Annotated[int, Field(ge=2, le=12)] = 4
+    layers: Layers = 7
     autoencoder_kimg: Annotated[float, Field(gt=0)] = 30
 
 
@@ -214,10 +217,11 @@ class StyleGAN2Critic(CriticSection):
 
 
 class DenseCritic(CriticSection):
-    """Arguments of `hqgan.models.quantum_gans.DenseCritic`."""
+    """Arguments of `hqgan.models.dense_critic.DenseCritic`."""
 
     name: Literal["dense"]
     widths: Annotated[tuple[Channels, ...], Field(min_length=1)]
+    leak: Fraction = Field(0.2, description="negative slope of its ReLUs")
 
 
 AnyCritic = Annotated[

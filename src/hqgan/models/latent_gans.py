@@ -65,6 +65,7 @@ class MosaiQGenerator(Generator):
             )
         self.classes, self.size, self.z_dim = classes, size, QUBITS
         self.components, self.depth = components, depth
+        self.least_images = components + 1
         circuits = components // QUBITS
         self.pca = PrincipalComponents(size, components)
         self.latent = BoundedLatent()

@@ -7,13 +7,16 @@ from torch import nn
 from hqgan.errors import UsageError
 from hqgan.models.classical import DCGANCritic, DCGANGenerator
 from hqgan.models.critic import Critic, ProjectionCritic
+from hqgan.models.dense_critic import DenseCritic
 from hqgan.models.diffusion import DiffusionGenerator
 from hqgan.models.fastgan import FastGANGenerator
 from hqgan.models.fastgan_critic import FastGANCritic
 from hqgan.models.generator import Generator
 from hqgan.models.hybridq import HybridQGenerator
 from hqgan.models.hybridq_v1 import HybridQV1Critic, HybridQV1Generator
+from hqgan.models.latent_gans import LatentQGANGenerator, MosaiQGenerator
 from hqgan.models.mediq_v2 import MediqV2Critic, MediqV2Generator
+from hqgan.models.quantum_gans import PQWGANGenerator, QPatchGenerator
 from hqgan.models.stylegan2 import StyleGAN2Critic, StyleGAN2Generator
 
 GENERATORS: dict[str, type[Generator]] = {
@@ -24,6 +27,10 @@ GENERATORS: dict[str, type[Generator]] = {
     "fastgan": FastGANGenerator,
     "stylegan2": StyleGAN2Generator,
     "ddpm": DiffusionGenerator,
+    "qpatch": QPatchGenerator,
+    "pqwgan": PQWGANGenerator,
+    "mosaiq": MosaiQGenerator,
+    "latentqgan": LatentQGANGenerator,
 }
 CRITICS: dict[str, type[Critic]] = {
     "projection": ProjectionCritic,
@@ -32,6 +39,7 @@ CRITICS: dict[str, type[Critic]] = {
     "dcgan": DCGANCritic,
     "fastgan": FastGANCritic,
     "stylegan2": StyleGAN2Critic,
+    "dense": DenseCritic,
 }
 
 

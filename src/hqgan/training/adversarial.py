@@ -1,7 +1,7 @@
 """The adversarial step: one critic step, and a generator step where one is due."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -103,7 +103,7 @@ class AdversarialTrainer(Trainer):
         if isinstance(auxiliary, Tensor):
             total, logs["auxiliary_loss"] = total + auxiliary, auxiliary.item()
         if self.adaptive:
-            gathered = self.fabric.all_gather(on_real.detach())
+            gathered = cast(Tensor, self.fabric.all_gather(on_real.detach()))
             self.adaptive.observe(gathered, len(y) * self.fabric.world_size)
         total.backward()
         self.average_gradients(self.critic_parameters)

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from hqgan.config import did_you_mean, load_config, preset_names, read_config
+from hqgan.config import KIT, did_you_mean, load_config, preset_names, read_config
 from hqgan.data import Dataset, load_dataset, require_trainable
 from hqgan.errors import DataError, RunError, UsageError
 from hqgan.evaluation import load_extractor
@@ -80,7 +80,8 @@ def plan(
         weights: Inception weights (see `load_extractor`).
         extractor: its name; None is the widest that the weights allow.
         device: of the trainings.
-        assignments: further settings "a.b=c", for every preset.
+        assignments: further settings "a.b=c" for every preset, or "NAME:a.b=c" for NAME and
+            NAME+kit.
 
     Raises:
         UsageError: an unknown model, a size that one cannot do, both or neither of kimg and budget,
@@ -131,7 +132,7 @@ def plan(
             )
             continue
         for seed in range(seeds):
-            config = load_config(model, None, {**overrides, "seed": seed}, assignments)
+            config = load_config(model, None, {**overrides, "seed": seed}, own(assignments, model))
             folder = out / f"{model}-seed{seed}"
             cells.append(cell(model=model, config=config, run=folder, out=folder))
     for one in cells:
@@ -147,6 +148,18 @@ def plan(
     }
     require_same(out, settings)
     return Plan(out, tuple(cells), dataset, reference, settings)
+
+
+def own(assignments: Sequence[str], model: str) -> list[str]:
+    """The settings that concern a model, without its name."""
+    mine = []
+    for assignment in assignments:
+        name, colon, rest = assignment.partition(":")
+        if not colon or "=" in name:
+            mine.append(assignment)
+        elif name == model.removesuffix(f"+{KIT}"):
+            mine.append(rest)
+    return mine
 
 
 def check(cell: Cell, dataset: Dataset) -> None:

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,26 @@ class Comparison:
     settings: dict[str, Any]
     models: list[dict[str, Any]]
     sentences: list[str]
+
+    def lines(self) -> Iterator[str]:
+        """A short table for people; the files have all of it."""
+        yield (
+            f"{'model':18} {'G':>11} {'images/s':>9} {'kimg':>6} {'distance':>10} "
+            f"{'95 % interval':>23}"
+        )
+        for model in self.models:
+            whole = [r for r in model["recipes"] if r["class"] is None and r["interval"]]
+            line = (
+                f"{model['model']:18} {model['generator_parameters']:>11,} "
+                f"{model['images_per_second'] or 0:>9.1f} {model['images_seen'] / 1000:>6.3g}"
+            )
+            if whole:
+                low, high = whole[0]["interval"]
+                line += f" {whole[0]['value']:>10.4g} {f'[{low:.4g}, {high:.4g}]':>23}"
+            if model["undertrained"]:
+                line += "  undertrained"
+            yield line + "".join(f"  stopped: {reason}" for reason in model["stopped"])
+        yield from self.sentences
 
     def save(self, out: Path) -> tuple[Path, Path]:
         """Write OUT/comparison.json and OUT/comparison.csv; returns their paths."""

@@ -1,0 +1,79 @@
+"""The commands `hqgan data ...`: look at a data set, prepare it, fetch a public one."""
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hqgan.console import counter, emit, say, stages
+
+data_app = typer.Typer(help="Look at a data set, or fetch a public one.", no_args_is_help=True)
+
+Json = Annotated[bool, typer.Option("--json", help="print one JSON object on stdout")]
+Label = Annotated[
+    str | None, typer.Option(help="csv column used as class, where there is a choice")
+]
+
+
+@data_app.command("inspect")
+def data_inspect(
+    path: Annotated[str, typer.Argument(help="folder, csv or npz of images; or 'embedded'")],
+    label: Label = None,
+    as_json: Json = False,
+) -> None:
+    """Show classes, splits, sizes, damage, duplicates and leaks."""
+    from hqgan.data import inspect
+
+    with counter("looking") as progress:
+        found = inspect(path, label=label, progress=progress)
+    for line in found.lines():
+        say(line)
+    if as_json:
+        emit(found.to_dict())
+
+
+@data_app.command("prepare")
+def data_prepare(
+    path: Annotated[str, typer.Argument(help="folder, csv or npz of images; or 'embedded'")],
+    out: Annotated[Path, typer.Option(help="an absent or empty folder")] = Path("data/prepared"),
+    size: Annotated[int, typer.Option(help="edge of the images, pixels")] = 64,
+    label: Label = None,
+    as_json: Json = False,
+) -> None:
+    """Write the images as a model sees them. OUT/<split>/<class>/*.png and a manifest."""
+    from hqgan.data import prepare
+
+    with counter("decoding") as progress:
+        result = prepare(path, out, size, label=label, progress=progress)
+    written = ", ".join(f"{count:,} {split}" for split, count in result.images.items())
+    say(f"{written} images in {result.out}; {result.skipped} left out, listed in skipped.csv")
+    if as_json:
+        emit(asdict(result))
+
+
+@data_app.command("download")
+def data_download(
+    name: Annotated[str, typer.Argument(help="ham10000, dermamnist, dermamnist-64 ...")],
+    out: Annotated[Path | None, typer.Option(help="folder (default: data/NAME)")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="accept the licence printed")] = False,
+    mirror: Annotated[
+        str | None, typer.Option(help="fetch the files from this address instead")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Fetch a public data set. Prints its licence and asks; an interrupted download continues."""
+    from hqgan.data import download
+
+    def ask(terms: str) -> bool:
+        say(terms)
+        return yes or (sys.stdin.isatty() and typer.confirm("Do you accept these terms?", err=True))
+
+    with stages() as progress:
+        target = download(
+            name, out or Path("data") / name, ask=ask, base_url=mirror, progress=progress
+        )
+    say(f"ready: hqgan data inspect {target}")
+    if as_json:
+        emit({"path": str(target)})

@@ -1,0 +1,3 @@
+"""Pages for people: a figure, its numbers, and sentences that say what was done."""
+
+from hqgan.report.comparison import comparison_page as comparison_page
