@@ -67,11 +67,11 @@ class Autoencoder(nn.Module):
         h = h.unflatten(1, (self.channels, START, START))
         return torch.tanh(self.upsample(h).float())
 
-    def fit(self, images: np.ndarray, shown: int, rng: torch.Generator) -> int:
+    def fit(self, images: np.ndarray, batches: int, rng: torch.Generator) -> None:
         """Lower the mean squared error on uint8 images (N, S, S, 3), by Adam, from where it is.
 
-        Batches of 32 are drawn with replacement until `shown` images were seen; returns how many
-        that were. Cost: 36 M multiplications an image at 64 px.
+        That many batches of 32 are drawn with replacement. Cost: 36 M multiplications an image at
+        64 px.
 
         Raises:
             DataError: there is no image.
@@ -79,22 +79,20 @@ class Autoencoder(nn.Module):
         if not len(images):
             raise DataError("an autoencoder needs training images, but there are none")
         device = self.start.weight.device
-        steps = -(-shown // BATCH)
         # The caller may well have switched gradients off.
         with torch.inference_mode(False), torch.enable_grad():
             self.requires_grad_(True)
             self.norm.train()
             optimiser = torch.optim.Adam(self.parameters(), lr=LEARNING_RATE)
-            for step in range(steps):
+            for step in range(batches):
                 chosen = torch.randint(len(images), (BATCH,), generator=rng).numpy()
                 real = torch.from_numpy(images[chosen]).to(device).permute(0, 3, 1, 2)
                 real = real.float() / 127.5 - 1
                 loss = F.mse_loss(self.decode(self.encode(real)), real)
                 for group in optimiser.param_groups:  # to 0, so that it ends at rest
-                    group["lr"] = LEARNING_RATE * (1 - step / steps)
+                    group["lr"] = LEARNING_RATE * (1 - step / batches)
                 loss.backward()
                 optimiser.step()
                 optimiser.zero_grad()
             self.requires_grad_(False)
             self.norm.eval()
-        return steps * BATCH

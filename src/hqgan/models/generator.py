@@ -30,15 +30,17 @@ class Generator(nn.Module, PyTorchModelHubMixin, library_name="hqgan", tags=["hq
         """Latents `(n, z_dim)` on the CPU, standard normal unless a model overrides it."""
         return torch.randn(n, self.z_dim, generator=rng)
 
-    def prepare(self, images: np.ndarray, rng: torch.Generator) -> int:
+    def preparation(self, images: int) -> int:
+        """How many images `prepare` looks at, given that many; the clock of a run counts them."""
+        del images
+        return 0
+
+    def prepare(self, images: np.ndarray, rng: torch.Generator) -> None:
         """Learn from the training images, uint8 (N, S, S, 3), what is fixed before the adversary.
 
         Principal components, an autoencoder: called once, before the first step of a new run; what
-        it finds is kept in buffers or frozen parameters. Returns how many images it looked at,
-        passes over the data counted, which the clock of the run includes (0 here: nothing).
+        it finds is kept in buffers or frozen parameters. Here it does nothing.
         """
-        del images, rng
-        return 0
 
     @property
     def code_size(self) -> int:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from hqgan.errors import UsageError
-from hqgan.models.autoencoder import Autoencoder
+from hqgan.models.autoencoder import BATCH, Autoencoder
 from hqgan.models.generator import Generator
 from hqgan.models.hybridq_v1 import check_size, mosaiq_circuits
 from hqgan.models.latents import BoundedLatent, ClassAngles
@@ -81,14 +81,17 @@ class MosaiQGenerator(Generator):
         """Noise (n, 5), uniform in [0, 1); the bound, which changes, is applied in `code`."""
         return torch.rand(n, self.z_dim, generator=rng)
 
-    def prepare(self, images: np.ndarray, rng: torch.Generator) -> int:
-        """Fit the principal components of all images; returns their number, for each counts once.
+    def preparation(self, images: int) -> int:
+        """Every image counts once."""
+        return images
+
+    def prepare(self, images: np.ndarray, rng: torch.Generator) -> None:
+        """Fit the principal components of all images.
 
         Raises:
             DataError: fewer images than components, or all the same.
         """
         self.pca.fit(images, rng)
-        return len(images)
 
     def forward(self, z: Tensor, y: Tensor) -> Tensor:
         """Noise (B, 5) in [0, 1) and class indices (B,) to images (B, 3, S, S)."""
@@ -178,13 +181,18 @@ class LatentQGANGenerator(Generator):
         """Angles (n, circuits x qubits), uniform in [0, pi) radians."""
         return math.pi * torch.rand(n, self.z_dim, generator=rng)
 
-    def prepare(self, images: np.ndarray, rng: torch.Generator) -> int:
-        """Train the autoencoder, which is frozen before and after; returns the images shown.
+    def preparation(self, images: int) -> int:
+        """`autoencoder_kimg` thousand in whole batches, repetitions counted."""
+        del images
+        return BATCH * math.ceil(1000 * self.autoencoder_kimg / BATCH)
+
+    def prepare(self, images: np.ndarray, rng: torch.Generator) -> None:
+        """Train the autoencoder, which is frozen before and after.
 
         Raises:
             DataError: there is no image.
         """
-        return self.autoencoder.fit(images, round(1000 * self.autoencoder_kimg), rng)
+        self.autoencoder.fit(images, self.preparation(len(images)) // BATCH, rng)
 
     def forward(self, z: Tensor, y: Tensor) -> Tensor:
         """Angles z (B, circuits x qubits) and class indices (B,) to images in [-1, 1]."""

@@ -17,8 +17,8 @@ from lightning_fabric import Fabric
 from safetensors import SafetensorError
 
 from hqgan.data import Dataset, load_dataset, require_trainable, save_grid, to_uint8
-from hqgan.errors import HqganError, RunError, UsageError
-from hqgan.models import About, generate, parameter_count
+from hqgan.errors import DataError, HqganError, RunError, UsageError
+from hqgan.models import About, Generator, generate, parameter_count
 from hqgan.schema import Config
 from hqgan.training.adversarial import AdversarialTrainer
 from hqgan.training.denoising import DenoisingTrainer
@@ -177,14 +177,13 @@ class Training:
 
     def prepare(self) -> None:
         """Let the generator learn what it fixes beforehand; the images it looks at are counted."""
+        generator = self.trainer.generator
+        require_room(generator, self.config, len(self.dataset))
+        if generator.preparation(len(self.dataset)):
+            self.tell.message(f"{self.config.generator.name} prepares itself on the images")
         started = time.perf_counter()
         self.seen = self.trainer.prepare()
         self.seconds = time.perf_counter() - started
-        if self.seen >= self.goal:
-            raise UsageError(
-                f"kimg is {self.config.kimg:g}, but {self.config.generator.name} looks at "
-                f"{self.seen:,} images before its first step; give a larger --kimg"
-            )
 
     def finish(self, budget: float | None = None) -> Result:
         """Step until the goal or the budget, then write the last snapshot and the state."""
@@ -301,6 +300,22 @@ class Training:
         self.trainer.load_state_dict(state["trainer"])
         self.guard.load_state_dict(state["guard"])
         self.recent.load_state_dict(state["recent"])
+
+
+def require_room(generator: Generator, config: Config, images: int) -> None:
+    """Raise unless the data and `config.kimg` suffice for what the generator does beforehand."""
+    name = config.generator.name
+    if images < generator.least_images:
+        raise DataError(
+            f"{name} needs at least {generator.least_images:,} training images, but "
+            f"{config.data.path} has {images:,}; take more data, or lower its components"
+        )
+    beforehand = generator.preparation(images)
+    if beforehand >= 1000 * config.kimg:
+        raise UsageError(
+            f"kimg is {config.kimg:g}, but {name} looks at {beforehand:,} images before its first "
+            "step; give a larger --kimg"
+        )
 
 
 def make_trainer(config: Config, dataset: Dataset, fabric: Fabric) -> Trainer:

@@ -68,9 +68,9 @@ class Trainer:
     def prepare(self) -> int:
         """What the generator learns of the data before its first step; returns images looked at."""
         rng = step_generator(self.config.seed, 0, 0)  # in every process the same
-        looked = self.generator.prepare(self.dataset.images, rng)
+        self.generator.prepare(self.dataset.images, rng)
         self.average.load_state_dict(self.generator.state_dict())
-        return looked
+        return self.generator.preparation(len(self.dataset))
 
     def step(self, images_seen: int) -> dict[str, float]:
         """Advance by one batch of real images; returns what to log, all finite.

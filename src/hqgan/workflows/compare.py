@@ -21,6 +21,7 @@ from hqgan.evaluation import load_extractor
 from hqgan.evaluation.run import MOST_FAKES
 from hqgan.models import find_snapshot, load_snapshot
 from hqgan.training import Callbacks
+from hqgan.training.loop import require_room
 from hqgan.training.runs import CONFIG, write_atomically
 from hqgan.training.trainer import build_models
 from hqgan.workflows.cell import Cell, Recipe, run_cell
@@ -169,11 +170,7 @@ def check(cell: Cell, dataset: Dataset) -> None:
         require_trainable(dataset, config.batch)
         with torch.device("meta"):  # shapes without memory
             generator, _ = build_models(config, len(dataset.classes))
-        if len(dataset) < generator.least_images:
-            raise DataError(
-                f"{cell.model} needs at least {generator.least_images:,} training images, but "
-                f"{config.data.path} has {len(dataset):,}; leave it out, or lower its components"
-            )
+        require_room(generator, config, len(dataset))
         return
     generator, about = load_snapshot(find_snapshot(cell.run))
     if about.data_checksum != dataset.checksum:
