@@ -1,0 +1,3 @@
+"""Pages for people: a figure, its numbers, and sentences that say what was done."""
+
+from hqgan.report.probe import probe_page as probe_page
