@@ -58,17 +58,25 @@ def names(probe: Probe) -> list[str]:
 def draw_changes(axis: "Axes", runs: Mapping[str, GeneratorProbe], recipe: str) -> None:
     """Change of the distance by each intervention."""
     draw_rows(axis, {name: one.changes for name, one in runs.items()})
-    axis.set_xlabel(f"change of {recipe}, 95 % interval")
+    axis.set_xlabel(f"change of {recipe}")
     axis.set_title("Circuits' values replaced")
+    if len(runs) > 1:  # the colours hold for the other panels too
+        axis.set_ylim(top=-0.6 - 0.2 * len(runs))
+        axis.legend(loc="upper right")
 
 
 def draw_shares(axis: "Axes", runs: Mapping[str, GeneratorProbe]) -> None:
     """First-order shares as dots, total ones as rings."""
-    known = {name: one.shares for name, one in runs.items() if one.shares}
-    first = {name: {**s.first, "interaction": s.interaction} for name, s in known.items()}
-    draw_rows(axis, first)
-    for (shares, place), colour in zip(rows_of(known), cycle(COLOURS), strict=False):
-        for row, total in enumerate(shares.total.values()):
+    shares = {name: one.shares for name, one in runs.items()}
+    draw_rows(
+        axis,
+        {
+            name: {**found.first, "interaction": found.interaction} if found else {}
+            for name, found in shares.items()
+        },
+    )
+    for (found, place), colour in zip(rows_of(shares), cycle(COLOURS), strict=False):
+        for row, total in enumerate(found.total.values() if found else ()):
             if total.value is not None:
                 axis.plot(total.value, row + place, "o", color=colour, fillstyle="none")
     axis.set_xlim(-0.05, 1.0)
@@ -98,21 +106,18 @@ def draw_rows(axis: "Axes", runs: Mapping[str, Mapping[str, Estimate]]) -> None:
     axis.axvline(0, color=GREY, linewidth=0.8)
     axis.set_yticks(range(len(labels)), labels)
     axis.set_ylim(len(labels) - 0.5, -0.5)
-    if len(runs) > 1:
-        axis.legend()
 
 
 def draw_gate(axis: "Axes", runs: Mapping[str, GeneratorProbe]) -> None:
     """The gate of each channel, sorted."""
     axis.set_title("Learned gate")
-    gates = {name: one.gate for name, one in runs.items() if one.gate is not None}
-    if not gates:
+    gates = [one.gate for one in runs.values()]
+    if not any(gates):
         absent(axis, "no gate in this fusion")
         return
-    for (name, gate), colour in zip(gates.items(), cycle(COLOURS), strict=False):
-        axis.plot(
-            range(1, len(gate) + 1), sorted(gate), "o-", markersize=4, label=name, color=colour
-        )
+    for gate, colour in zip(gates, cycle(COLOURS), strict=False):
+        if gate is not None:
+            axis.plot(range(1, len(gate) + 1), sorted(gate), "o-", markersize=4, color=colour)
     axis.axhline(0.5, color=GREY, linewidth=0.8, linestyle="--", label="at the start")
     axis.set_ylim(0, 1)
     axis.set_xlabel("quantum channel, sorted")

@@ -181,7 +181,7 @@ class Probe:
                     yield f"  variance explained by {stream:10} {share}"
             yield f"  effective rank of the Jacobian  {one.jacobian.rank}"
             if one.against_first is not None:
-                yield f"  less that of the first run      {one.against_first}"
+                yield f"  {self.recipe} less that of the first run: {one.against_first}"
 
 
 def verdict(change: Estimate) -> str:
