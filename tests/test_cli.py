@@ -150,6 +150,20 @@ def test_evaluate_gives_recipes(hqgan: Command, run: Path) -> None:
     assert [p["images_seen"] for p in curve["curve"]] == [32]
 
 
+def test_probe_writes_a_page_and_gives_its_numbers(
+    hqgan: Command, run: Path, tmp_path: Path
+) -> None:
+    said = hqgan("probe", run, "--n=8", f"--out={tmp_path}", "--json")
+    assert said.code == 0
+    assert {file.name for file in tmp_path.iterdir()} == {
+        f"probe.{e}" for e in ("html", "json", "png")
+    }
+    assert said.json == json.loads((tmp_path / "probe.json").read_text())
+    assert "variance explained by quantum" in said.err
+    assert f"page: {tmp_path / 'probe.html'}" in said.err
+    refused(hqgan("probe", run, "--n=1"), 2, "n is 1, but a probe looks at")
+
+
 def test_evaluate_opens_test_only_with_final(hqgan: Command, run: Path) -> None:
     refused(hqgan("evaluate", run, "--split=test"), 2, "--final")
     said = hqgan("evaluate", run, "--split=test", "--final", "--json")

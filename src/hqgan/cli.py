@@ -5,15 +5,19 @@ Human text goes to stderr; with --json one JSON object goes to stdout. Exit code
 """
 
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hqgan.cli_data import Json, Label, data_app
 from hqgan.console import counter, emit, fail, say, stages, training_progress
 from hqgan.errors import HqganError, UsageError
+
+if TYPE_CHECKING:
+    from hqgan.evaluation import Extractor
 
 app = typer.Typer(
     name="hqgan",
@@ -143,16 +147,10 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Measure a generator on val, each number beside its floor. On test once, at the end."""
-    from hqgan.evaluation import load_extractor
     from hqgan.evaluation.run import data_of, evaluate_run
 
-    download = inception_weights == "download"
     with stages() as progress:
-        extractor = load_extractor(
-            None if download else inception_weights,
-            download=download,
-            progress=lambda *at: progress("weights", *at),
-        )
+        extractor = chosen_extractor(inception_weights, progress)
         path, column = (data, None) if data else data_of(run)
         measured = evaluate_run(
             run,
@@ -265,6 +263,45 @@ def compare(
         emit(asdict(table))
 
 
+@app.command(epilog="Example: hqgan probe runs/mine --against runs/twin-zeros")
+def probe(
+    run: Annotated[Path, typer.Argument(help="run folder or snapshot")],
+    against: Annotated[
+        list[Path] | None, typer.Option(help="another run, such as a twin; may be repeated")
+    ] = None,
+    data: DataPath = None,
+    n: Annotated[int, typer.Option("--n", help="generated images behind each number")] = 500,
+    out: Annotated[Path | None, typer.Option(help="where results go (default: RUN/probe)")] = None,
+    inception_weights: Weights = None,
+    label: Label = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Ask whether the quantum part matters. Writes OUT/probe.html with figure and numbers."""
+    from hqgan.evaluation.run import data_of
+    from hqgan.report import probe_page
+    from hqgan.workflows import probe as run_probe
+
+    with stages() as progress:
+        extractor = chosen_extractor(inception_weights, progress)
+        path, column = (data, None) if data else data_of(run)
+        found = run_probe(
+            run,
+            path,
+            extractor,
+            against=against or (),
+            n=n,
+            seed=seed,
+            label=label or column,
+            progress=progress,
+        )
+    for line in found.lines():
+        say(line)
+    say(f"page: {probe_page(found, out or run / 'probe')}")
+    if as_json:
+        emit(found.as_json())
+
+
 @app.command()
 def demo(
     out: Out = Path("runs/demo"),
@@ -304,6 +341,18 @@ def doctor(as_json: Json = False) -> None:
         emit({"findings": [asdict(f) for f in findings]})
     if not all(finding.ok for finding in findings):
         raise typer.Exit(1)
+
+
+def chosen_extractor(weights: str | None, progress: Callable[..., None]) -> "Extractor":
+    """What `--inception-weights` asks for."""
+    from hqgan.evaluation import load_extractor
+
+    download = weights == "download"
+    return load_extractor(
+        None if download else weights,
+        download=download,
+        progress=lambda *at: progress("weights", *at),
+    )
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from hqgan.models.registry import parameter_count as parameter_count
 from hqgan.models.snapshot import About as About
 from hqgan.models.snapshot import find_snapshot as find_snapshot
 from hqgan.models.snapshot import generate as generate
+from hqgan.models.snapshot import latents as latents
 from hqgan.models.snapshot import load_snapshot as load_snapshot
 from hqgan.models.snapshot import save_snapshot as save_snapshot
 from hqgan.models.snapshot import snapshots as snapshots

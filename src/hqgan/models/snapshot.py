@@ -119,12 +119,20 @@ def generate(
     The i-th image of a class depends on seed, class and i alone, not on what else is asked for.
     """
     device = next(generator.parameters()).device
-    streams = {y: torch.Generator().manual_seed(seed * 1_000_003 + y) for y in set(labels)}
     with torch.inference_mode():
-        for start in range(0, len(labels), batch):
-            chunk = labels[start : start + batch]
-            z = torch.cat([generator.sample_z(1, streams[y]) for y in chunk])
-            yield generator(z.to(device), torch.tensor(chunk, device=device)).float()
+        for z, y in latents(generator, labels, seed, batch):
+            yield generator(z.to(device), y.to(device)).float()
+
+
+def latents(
+    generator: Generator, labels: Sequence[int], seed: int, batch: int = 64
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """What `generate` feeds to the generator: z (b, z_dim) and y (b,), on the CPU."""
+    streams = {y: torch.Generator().manual_seed(seed * 1_000_003 + y) for y in set(labels)}
+    for start in range(0, len(labels), batch):
+        chunk = labels[start : start + batch]
+        z = torch.cat([generator.sample_z(1, streams[y]) for y in chunk])
+        yield z, torch.tensor(chunk)
 
 
 def model_card(about: About) -> str:

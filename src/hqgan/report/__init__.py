@@ -1,3 +1,4 @@
 """Pages for people: a figure, its numbers, and sentences that say what was done."""
 
 from hqgan.report.comparison import comparison_page as comparison_page
+from hqgan.report.probe import probe_page as probe_page
