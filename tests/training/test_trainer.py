@@ -6,19 +6,25 @@ import numpy as np
 import pytest
 import torch
 
-from hqgan.config import load_config, preset_names
-from hqgan.errors import UsageError
-from hqgan.models import generate, load_snapshot
+from hqgan.config import load_config
+from hqgan.errors import DataError, UsageError
 from hqgan.quantum import QuantumLayer
 from hqgan.schema import Config
-from hqgan.training import train
+from hqgan.training import load_state, train
 from hqgan.training.adversarial import AdversarialTrainer
 from hqgan.training.fabric import make_fabric
-from hqgan.training.loop import crossed, marks
+from hqgan.training.loop import crossed, make_trainer, marks
 from hqgan.training.trainer import split_circuit_parameters, step_generator
 from small_runs import SIZE, same, tiny_config, tiny_dataset
 
 AVERAGE_TOLERANCE = 1e-6
+CODE_TOLERANCE = 1e-4  # of components there and back, in float32
+
+
+def preset_config(preset: str, kimg: float, *assignments: str) -> Config:
+    flags = {"data.path": "embedded", "size": SIZE, "kimg": kimg}
+    fixed = {"device": "cpu", "precision": "float32"}
+    return load_config(preset, overrides=flags | fixed, assignments=assignments)
 
 
 def trainer(config: Config, **counts: tuple[int, ...]) -> AdversarialTrainer:
@@ -157,19 +163,98 @@ def test_every_loss_trains_in_both_precisions(loss: str, precision: str) -> None
     assert all(np.isfinite(list(log.values())).all() for log in logs)
 
 
-@pytest.mark.parametrize("preset", preset_names())
-def test_every_preset_trains_snapshots_and_samples(preset: str, tmp_path: Path) -> None:
-    flags = {"data.path": "embedded", "size": SIZE, "batch": 2, "kimg": 0.004, "device": "cpu"}
-    config = load_config(preset, overrides=flags, assignments=["critic.steps=1"])
-    result = train(config, tmp_path, tiny_dataset())
-    assert result.images_seen == 4
-    generator, about = load_snapshot(tmp_path)
-    assert (about.preset, about.classes) == (preset, tiny_dataset().classes)
-    assert about.class_counts == (10, 6, 4)
-    one, two = (next(generate(generator, [0, 2], seed=1)) for _ in range(2))
-    assert torch.equal(one, two)
-    assert one.shape == (2, 3, SIZE, SIZE)
-    assert one.abs().max() <= 1
+def test_images_a_model_prepares_itself_on_are_on_the_clock(tmp_path: Path) -> None:
+    config = preset_config("mosaiq", 0.1, "generator.components=5", "batch=8")
+    dataset = tiny_dataset()
+    result = train(config, tmp_path, dataset)
+    assert result.images_seen >= 100
+    steps = (result.images_seen - len(dataset)) / config.batch
+    state = load_state(tmp_path)
+    assert state is not None
+    assert state["trainer"]["critic_steps"] == steps
+
+
+def test_too_little_for_what_a_model_does_beforehand_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"mosaiq needs at least 41 training images.* has 20"):
+        train(preset_config("mosaiq", 1), tmp_path / "a", tiny_dataset())
+    few = preset_config("mosaiq", 0.02, "generator.components=5")
+    with pytest.raises(UsageError, match=r"kimg is 0.02, but mosaiq looks at 20 images before"):
+        train(few, tmp_path / "b", tiny_dataset())
+
+
+def test_codes_and_images_are_judged_alike() -> None:
+    """MosaiQ's critic sees components: of a real image, and of a fake that was never decoded."""
+    config = preset_config("mosaiq", 1, "generator.components=5", "augmentation.strength=0")
+    model = AdversarialTrainer(config, tiny_dataset(), make_fabric("cpu", "float32"))
+    model.prepare()
+    rng = torch.Generator().manual_seed(0)
+    code = model.generator.code(model.generator.sample_z(4, rng), torch.tensor([0, 1, 2, 0]))
+    assert model.shown(code, rng) is code
+    kit = preset_config("mosaiq+kit", 1, "generator.components=5")
+    model = AdversarialTrainer(kit, tiny_dataset(), make_fabric("cpu", "float32"))
+    model.prepare()
+    model.augmented = lambda images, rng: images
+    torch.testing.assert_close(model.shown(code, rng), code, atol=CODE_TOLERANCE, rtol=0)
+
+
+def test_a_budget_of_seconds_ends_a_run_early_and_a_larger_one_continues_it(
+    tmp_path: Path,
+) -> None:
+    config = tiny_config(kimg=1000)
+    first = train(config, tmp_path, tiny_dataset(), budget=0.2)
+    assert 0 < first.images_seen < 10_000
+    assert first.snapshot.endswith(f"{first.images_seen / 1000:06g}")
+    again = train(config, tmp_path, tiny_dataset(), budget=0.2)
+    assert again.images_seen == first.images_seen
+    further = train(config, tmp_path, tiny_dataset(), budget=0.4)
+    assert further.images_seen > first.images_seen
+
+
+def test_adaptive_augmentation_follows_the_critic_and_is_resumed() -> None:
+    narrow = ("generator.channel_cap=8", "critic.channel_cap=8")
+    config = preset_config("stylegan2-ada", 1, *narrow, "augmentation.target=0", "batch=8")
+    model = AdversarialTrainer(config, tiny_dataset(), make_fabric("cpu", "float32"))
+    model.critic.register_forward_hook(lambda module, inputs, logits: logits + 100)  # all real
+    strengths = [model.step(8 * i)["augmentation_strength"] for i in range(9)]
+    assert strengths[0] == 0
+    assert strengths[-1] == pytest.approx(8 * 8 / 500_000)
+    other = AdversarialTrainer(config, tiny_dataset(), make_fabric("cpu", "float32"))
+    other.load_state_dict(model.state_dict())
+    assert other.adaptive.strength == model.adaptive.strength > 0
+
+
+def test_plain_gradient_descent_is_an_optimiser_too() -> None:
+    config = tiny_config(
+        0.1, "critic.optimiser=sgd", "critic.betas=null", "critic.learning_rate=0.5"
+    )
+    model = trainer(config)
+    before = {name: p.detach().clone() for name, p in model.critic.named_parameters()}
+    gradients: dict[str, torch.Tensor] = {}
+    for name, p in model.critic.named_parameters():
+        p.register_post_accumulate_grad_hook(
+            lambda p, name=name: gradients.__setitem__(name, p.grad.clone())
+        )
+    model.step(8)
+    name = "logit.weight"
+    expected = before[name] - 0.5 * gradients[name]
+    torch.testing.assert_close(model.critic.get_parameter(name).detach(), expected)
+
+
+def test_a_critic_with_a_second_task_learns_it_beside_the_first() -> None:
+    narrow = ("generator.width_cap=8", "critic.width_cap=8", "batch=8")
+    config = preset_config("fastgan", 1, *narrow)
+    logs = AdversarialTrainer(config, tiny_dataset(), make_fabric("cpu", "float32")).step(8)
+    assert logs["auxiliary_loss"] > 0
+
+
+def test_a_diffusion_model_logs_its_loss_and_no_critic() -> None:
+    pytest.importorskip("diffusers", reason="the extra `diffusion` is not installed")
+    config = preset_config("ddpm", 1, "generator.width=8", "batch=4")
+    trainer = make_trainer(config, tiny_dataset(), make_fabric("cpu", "float32"))
+    logs = trainer.step(8)
+    assert list(logs) == ["denoising_loss"]
+    assert logs["denoising_loss"] == pytest.approx(1, abs=0.5)  # noise of variance 1, unlearned
+    assert trainer.critic is None
 
 
 def test_snapshots_fall_on_one_two_five() -> None:
