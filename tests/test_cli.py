@@ -164,6 +164,45 @@ def test_probe_writes_a_page_and_gives_its_numbers(
     refused(hqgan("probe", run, "--n=1"), 2, "n is 1, but a probe looks at")
 
 
+COMPARE = [
+    *("compare", "--models=hybridq, dcgan", "--size=32", "--kimg=0.032", "--set=batch=8"),
+    *(f"--set=hybridq:{setting}" for setting in SETTINGS[:3]),
+    *("--set=precision=float32", "--device=cpu"),
+]
+
+
+def test_compare_writes_a_table_a_page_and_pictures_and_then_uses_them(
+    hqgan: Command, data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "table"
+    planned = hqgan(*COMPARE, "--data", data, "--out", out, "--dry-run", "--json")
+    assert planned.code == 0
+    assert [cell["cell"] for cell in planned.json["cells"]] == ["hybridq-seed0", "dcgan-seed0"]
+    assert planned.json["hours"] > 0
+    assert not out.exists()
+    said = hqgan(*COMPARE, "--data", data, "--out", out, "--json")
+    assert said.code == 0
+    rows = said.json["models"]
+    assert [row["model"] for row in rows] == ["hybridq", "dcgan"]
+    promised = "generator_parameters critic_parameters macs_per_image circuits_per_image"
+    for row in rows:
+        assert {*promised.split(), "images_per_second", "recipes"} <= row.keys()
+    assert json.loads((out / "comparison.json").read_text()) == said.json
+    page = (out / "comparison.html").read_text()
+    assert page.count("data:image/png;base64,") == 2
+    assert "dcgan" in page
+    for name in ("curves.png", "samples.png", "comparison.csv"):
+        assert (out / name).stat().st_size > 100
+    again = hqgan(*COMPARE, "--data", data, "--out", out)
+    assert again.code == 0
+    assert "training" not in again.err
+
+
+def test_compare_refuses_what_it_does_not_know(hqgan: Command, data: Path, tmp_path: Path) -> None:
+    said = hqgan("compare", "--models=hybridqq", "--kimg=1", "--data", data, "--out", tmp_path)
+    refused(said, 2, "unknown model 'hybridqq'", "Did you mean 'hybridq'?")
+
+
 def test_evaluate_opens_test_only_with_final(hqgan: Command, run: Path) -> None:
     refused(hqgan("evaluate", run, "--split=test"), 2, "--final")
     said = hqgan("evaluate", run, "--split=test", "--final", "--json")

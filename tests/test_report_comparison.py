@@ -1,0 +1,82 @@
+"""The page of a comparison: what is not known is not invented, and names are only text."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from hqgan.report.comparison import curve_figure, html_classes, html_table, remarks
+from hqgan.report.page import as_png
+from hqgan.workflows.table import Comparison
+
+
+def row(model: str, **changes: Any) -> dict[str, Any]:
+    recipe = {
+        "recipe": "kid768",
+        "class": None,
+        "value": 0.0123,
+        "interval": [0.01, 0.02],
+        "floor": 1.5e-6,
+        "n_real": 100,
+        "n_fake": 100,
+        "reason": None,
+    }
+    known = {
+        "model": model,
+        "seeds": [0],
+        "generator_parameters": 1_234_567,
+        "critic_parameters": 0,
+        "circuits_per_image": 0,
+        "images_seen": 10_000,
+        "undertrained": False,
+        "stopped": [],
+        "curve": [{"images_seen": 1000, "value": 0.5}, {"images_seen": 2000, "value": 0.25}],
+        "recipes": [recipe, recipe | {"class": "a&b", "value": None, "reason": "2 images"}],
+        "difference": None,
+    }
+    return known | changes
+
+
+def table(*rows: dict[str, Any]) -> Comparison:
+    return Comparison({"size": 32}, list(rows), [])
+
+
+def cells(html: str) -> Iterator[str]:
+    return (part.split("</td>")[0] for part in html.split("<td>")[1:])
+
+
+def test_numbers_stand_beside_their_interval_and_below_the_floor() -> None:
+    found = list(cells(html_table(table(row("mine")))))
+    assert "1,234,567" in found
+    assert "0.0123 [0.01, 0.02]" in found
+    assert "1.5e-06" in found
+
+
+def test_what_is_not_known_is_a_dash_or_a_reason() -> None:
+    empty = row("dead", recipes=[], curve=[], undertrained=None, stopped=["it diverged"])
+    found = list(cells(html_table(table(row("mine"), empty))))
+    assert "too short a curve: 10 kimg; it diverged" in found
+    assert found.count("–") > 5
+    assert "2 images" in html_classes(table(row("mine"), empty))
+
+
+def test_a_model_that_still_learns_is_marked() -> None:
+    assert remarks(row("mine", undertrained=True)) == "undertrained: 10 kimg"
+    assert remarks(row("mine")) == ""
+
+
+def test_names_are_text() -> None:
+    assert "<script>" not in html_table(table(row("<script>"))) + html_classes(table(row("a")))
+    assert "a&amp;b" in html_classes(table(row("mine")))
+
+
+@pytest.mark.parametrize("lowest", [0.25, -0.01])
+def test_curves_are_drawn_whatever_their_sign(lowest: float) -> None:
+    one = row("hybridq")
+    one["curve"][-1]["value"] = lowest
+    figure = curve_figure(table(one, row("dcgan+kit"), row("twin-zeros", curve=[])))
+    (axis,) = figure.axes
+    assert [text.get_text() for text in axis.get_legend().get_texts()][-1] == "floor"
+    assert {line.get_label() for line in axis.lines} == {"hybridq", "dcgan+kit", "floor"}
+    assert axis.get_yscale() == ("log" if lowest > 0 else "linear")
+    assert as_png(figure) == as_png(curve_figure(table(one, row("dcgan+kit"), row("x", curve=[]))))
