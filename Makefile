@@ -38,7 +38,7 @@ MARKED := slow or faults or browser or cluster or gpu or hardware or oracle
 OR_NONE := || { status=$$?; test $$status -eq 5; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types layers slow oracles faults bench constraints clean
+.PHONY: help demo test check lint types layers slow oracles cluster faults bench constraints clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ faults: $(VENV)/.dev  ## tests marked faults: kills, full disks, bad input
 oracles: $(ORACLE)/.done  ## tests against tools that need torchvision, in an environment of their own
 	OMP_NUM_THREADS=1 $(ORACLE)/bin/python -m pytest -m oracle $(OR_NONE)
 
+cluster: $(VENV)/.cluster  ## tests on a local cluster of several nodes, some of which die
+	$(PYTEST) -m cluster $(OR_NONE)
+
 BENCHMARKS := $(filter-out %/machine.py %/vqc_peers.py,$(wildcard benchmarks/*.py))
 bench: $(VENV)/.core  ## speed and memory, each beside the machine's own matrix rate; HQGAN_DATA names the images
 	for script in $(BENCHMARKS); do $(VENV)/bin/python $$script || exit 1; done
@@ -86,6 +89,7 @@ clean:  ## remove environments and caches, keep runs/
 
 # ---- environments: a stamp file each, older than pyproject.toml or constraints.txt means install again ----
 
+# The diffusion extra is among the tests' packages, so that its model is tested wherever tests run.
 # pip is the last thing that venv writes, so an interrupted build is built again.
 $(VENV)/bin/pip $(ORACLE)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -100,7 +104,11 @@ $(VENV)/.core: pyproject.toml constraints.txt | $(VENV)/bin/pip
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.core
-	$(VENV)/bin/python $(PIP_INSTALL) -e '.[dev]'
+	$(VENV)/bin/python $(PIP_INSTALL) -e '.[dev,diffusion]'
+	@touch $@
+
+$(VENV)/.cluster: $(VENV)/.dev
+	$(VENV)/bin/python $(PIP_INSTALL) -e '.[dev,diffusion,cluster]'
 	@touch $@
 
 # torchvision 0.16.2 is the newest that imports beside a CPU torch of today from the common index, and only without its

@@ -50,7 +50,7 @@ Weights = Annotated[
 def train(
     data: DataPath = None,
     out: Out = Path("runs/hybridq"),
-    preset: Annotated[str | None, typer.Option(help="hybridq, hybridq-v1, mediq-v2")] = None,
+    preset: Annotated[str | None, typer.Option(help="e.g. hybridq, twin-zeros, dcgan+kit")] = None,
     config: Annotated[
         Path | None, typer.Option(help="YAML with any subset of the keys of config.yaml")
     ] = None,

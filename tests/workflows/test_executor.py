@@ -85,7 +85,7 @@ def test_a_node_that_dies_costs_only_its_unfinished_runs(cluster, tmp_path: Path
         assert time.monotonic() - started < PATIENCE
         time.sleep(0.1)
     assert not any((cell.out / "cell.json").is_file() for cell in cells)
-    cluster.remove_node(cluster.list_all_nodes[-1], allow_graceful=False)
+    cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
     worker.join()
     assert not errors
     assert sorted(answers) == [0, 1, 2]
