@@ -24,6 +24,8 @@ def row(model: str, **changes: Any) -> dict[str, Any]:
     known = {
         "model": model,
         "seeds": [0],
+        "seeds_measured": 1,
+        "images_to_rival": None,
         "generator_parameters": 1_234_567,
         "critic_parameters": 0,
         "circuits_per_image": 0,
@@ -63,6 +65,11 @@ def test_what_is_not_known_is_a_dash_or_a_reason() -> None:
 def test_a_model_that_still_learns_is_marked() -> None:
     assert remarks(row("mine", undertrained=True)) == "undertrained: 10 kimg"
     assert remarks(row("mine")) == ""
+
+
+def test_a_target_that_is_never_reached_is_told_from_one_that_is_not_there() -> None:
+    assert "never" not in html_table(table(row("mine")))
+    assert html_table(table(row("mine"), row("dcgan+kit", images_to_rival=10))).count("never") == 1
 
 
 def test_names_are_text() -> None:

@@ -218,6 +218,8 @@ def compare(
     from hqgan.workflows.compare import plan
 
     names = preset_names() if models == "all" else [m.strip() for m in models.split(",") if m]
+    with stages() as progress:  # weights may have to be fetched first
+        chosen_extractor(inception_weights, progress)
     chosen = plan(
         out,
         names,
@@ -231,7 +233,7 @@ def compare(
         final=final,
         n=n,
         curve_n=curve_n,
-        weights=inception_weights,
+        weights=None if inception_weights == "download" else inception_weights,
         device=device,
         assignments=assignments or (),
     )

@@ -95,8 +95,7 @@ class Diffusion(Section):
 
     name: Literal["ddpm"]
     width: Channels = 128
-    timesteps: Annotated[int, Field(ge=2, le=10_000)] = 1000
-    sampling_steps: Annotated[int, Field(ge=1, le=10_000)] = 50
+    sampling_steps: Annotated[int, Field(ge=1, le=1000)] = 50
     guidance: Annotated[float, Field(ge=0)] = 1.5
 
 
@@ -249,8 +248,10 @@ class Loss(Section):
     """The adversarial loss and the penalty on the critic's gradient; or denoising, without one."""
 
     name: Literal["hinge", "wgan-gp", "non-saturating", "bce", "denoising"]
-    r1_gamma: Annotated[float, Field(ge=0)] = Field(
-        0.0, description="of the order 0.02 at 64 px; 20x more freezes the critic"
+    r1_gamma: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
+        0.0,
+        description="of the order 0.02 at 64 px; 20x more freezes the critic; auto is StyleGAN2's "
+        "0.0002 size^2 / batch",
     )
     r1_every: Count = Field(16, description="critic steps between two lazy R1 steps")
     gp_lambda: Annotated[float, Field(ge=0)] = Field(
@@ -321,7 +322,7 @@ class Config(Section):
     init: Init | None = None
 
     @model_validator(mode="after")
-    def all_but_diffusion_have_a_critic(self) -> Self:
+    def parts_fit_together(self) -> Self:
         diffusion = self.generator.name == "ddpm"
         if diffusion != (self.loss.name == "denoising"):
             raise ValueError(
@@ -331,5 +332,16 @@ class Config(Section):
         if diffusion != (self.critic is None):
             raise ValueError(
                 "ddpm has no critic" if self.critic else f"{self.generator.name} needs a critic"
+            )
+        if diffusion and (self.augmentation.strength or self.augmentation.target is not None):
+            raise ValueError(
+                f"augmentation.strength is {self.augmentation.strength:g}, but that is what a "
+                "critic sees, and ddpm has none: set it to 0, and target to null"
+            )
+        in_codes = self.generator.name in ("mosaiq", "latentqgan")
+        if in_codes and self.critic is not None and self.critic.name != "dense":
+            raise ValueError(
+                f"critic.name is {self.critic.name}, which looks at images, but "
+                f"{self.generator.name} is trained on codes: use dense"
             )
         return self

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hqgan.evaluation.curves import FLAT, flattened, images_to_reach, within
+from hqgan.evaluation.curves import FLAT, flattened, images_to_reach, mean_curve, within
 
 EXACT = 1e-9
 HALVING = [(1000.0 * 4**i, 2.0**-i) for i in range(5)]  # value = sqrt(1000 / images)
@@ -99,3 +99,13 @@ def test_points_that_were_not_measured_are_left_out_and_impossible_ones_refused(
     for wrong in ([(0, 1.0)], [(5, 1.0), (5, 2.0)]):
         with pytest.raises(ValueError, match="expected different numbers above 0"):
             within(wrong)
+
+
+def test_a_mean_curve_has_every_point_that_all_seeds_have_reached() -> None:
+    """Interpolated in the logarithm: halfway from 100 to 400 is 200."""
+    one, other = [(100.0, 4.0), (400.0, 2.0)], [(100.0, 2.0), (200.0, 1.0), (300.0, 0.0)]
+    found = mean_curve([one, other, []])
+    assert [images for images, _ in found] == [100.0, 200.0, 300.0]
+    assert [value for _, value in found][:2] == pytest.approx([3.0, 2.0])
+    assert mean_curve([]) == mean_curve([[]]) == []
+    assert mean_curve([one]) == one

@@ -14,12 +14,15 @@ pytest.importorskip("diffusers", reason="the extra `diffusion` is not installed"
 
 CIFAR_PARAMETERS = 35.7e6  # Ho et al. 2020, appendix B
 EXACT = 1e-5
+BATCHED = (
+    2e-3  # float32 in another order, through a division by the little signal of the first step
+)
 K = 3
 
 
 def small(**changes: object) -> DiffusionGenerator:
     torch.manual_seed(0)
-    options = {"size": 32, "width": 8, "timesteps": 20, "sampling_steps": 4} | changes
+    options = {"size": 32, "width": 8, "sampling_steps": 4} | changes
     return DiffusionGenerator(K, **options).eval()
 
 
@@ -43,13 +46,13 @@ def test_images_depend_on_latent_and_class_alone(size: int) -> None:
         assert images.shape == (2, 3, size, size)
         assert images.abs().max() <= 1
         torch.testing.assert_close(images, model(z, y))
-        torch.testing.assert_close(images[1:], model(z[1:], y[1:]), atol=1e-4, rtol=0)
+        torch.testing.assert_close(images[1:], model(z[1:], y[1:]), atol=BATCHED, rtol=0)
         assert (model(z, y.flip(0)) - images).abs().max() > 1e-4
 
 
 def test_noisy_images_follow_the_linear_schedule() -> None:
     """sqrt(a) x + sqrt(1 - a) e with a the product of 1 - beta, beta from 1e-4 to 0.02."""
-    model = small(timesteps=1000)
+    model = small()
     x, noise = torch.randn(2, 2, 3, 4, 4)
     t = torch.tensor([0, 700])
     kept = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000), 0)[t].view(2, 1, 1, 1)
@@ -59,7 +62,7 @@ def test_noisy_images_follow_the_linear_schedule() -> None:
 
 def test_sampling_inverts_a_network_that_knows_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
     """DDIM with the true noise at every step must end at the true image, whatever the steps."""
-    model = small(timesteps=1000, sampling_steps=10, guidance=1)
+    model = small(sampling_steps=10, guidance=1)
     image = torch.rand(1, 3, 32, 32) * 2 - 1
 
     def knowing(x: torch.Tensor, t: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -98,7 +101,7 @@ def test_a_snapshot_makes_the_same_images(tmp_path) -> None:
     [
         ({"size": 48}, "size is 48"),
         ({"width": 12}, "width is 12"),
-        ({"sampling_steps": 21}, "sampling_steps are 21, more than its 20"),
+        ({"sampling_steps": 21}, "sampling_steps are 21, but must divide its 1,000"),
     ],
 )
 def test_what_cannot_be_is_refused(changes: dict, message: str) -> None:

@@ -106,16 +106,27 @@ def test_a_run_trained_elsewhere_is_measured_as_it_is(
     before = fingerprint(run)
     table = compare(planned(tmp_path / "table", data, ("hybridq", str(run))))
     assert [row["model"] for row in table.models] == ["hybridq", "mine"]
-    dcgan = next(row for row in compared[1].models if row["model"] == "dcgan")
-    assert table.models[1]["curve"][-1]["value"] == pytest.approx(
-        next(
-            json.loads((compared[0] / "dcgan-seed0" / "cell.json").read_text())["curve"][-1][
-                "value"
-            ]
-            for _ in [dcgan]
-        )
-    )
+    own = json.loads((compared[0] / "dcgan-seed0" / "cell.json").read_text())
+    assert table.models[1]["curve"] == own["curve"]
     assert fingerprint(run) == before
+
+
+def test_a_foreign_run_that_goes_on_is_measured_again(data: Path, tmp_path: Path) -> None:
+    run = tmp_path / "mine"
+    for kimg in (KIMG, 2 * KIMG):
+        overrides = {"data.path": str(data), "size": SIZE, "kimg": kimg, "device": "cpu"}
+        train(load_config("dcgan", None, overrides, SMALL), run)
+        table = compare(planned(tmp_path / "table", data, (str(run),)))
+        assert table.models[0]["images_seen"] == 1000 * kimg
+
+
+def test_two_rows_of_one_name_are_refused(
+    compared: tuple[Path, Comparison], data: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(compared[0] / "dcgan-seed0", tmp_path / "a" / "dcgan")
+    for models in (("dcgan", str(tmp_path / "a" / "dcgan")),):
+        with pytest.raises(UsageError, match="two rows would be called 'dcgan'"):
+            planned(tmp_path / "new", data, models)
 
 
 def test_by_time_each_model_trains_as_long(data: Path, tmp_path: Path) -> None:
@@ -137,6 +148,13 @@ def test_by_time_each_model_trains_as_long(data: Path, tmp_path: Path) -> None:
         ({"size": 48}, UsageError, "size is 48"),
         ({"seeds": 0}, UsageError, "seeds is 0"),
         ({"n": 1}, UsageError, "n is 1"),
+        ({"n": 0}, UsageError, "n is 0"),
+        ({"kimg": 0}, UsageError, "kimg is 0"),
+        ({"kimg": None, "budget": 0.0}, UsageError, "budget is 0"),
+        ({"assignments": ("seed=3",)}, UsageError, "another seed than the others"),
+        ({"assignments": ("dcgan:kimg=5",)}, UsageError, "another kimg than the others"),
+        ({"assignments": ("dcgn:batch=4",)}, UsageError, "not compared.*Did you mean 'dcgan'"),
+        ({"split": "train"}, UsageError, "measured on val"),
         ({"split": "test"}, UsageError, "--final"),
         ({"final": True}, UsageError, "--final"),
         ({"models": ("mosaiq",)}, DataError, "mosaiq needs at least 41 .* has 36"),

@@ -67,7 +67,7 @@ def test_a_node_that_dies_costs_only_its_unfinished_runs(cluster, tmp_path: Path
     for seed in range(3):
         config = tiny_config(KIMG, f"seed={seed}", data=data)
         folder = tmp_path / f"seed{seed}"
-        cells.append(Cell("hybridq", config, folder, folder, recipe))
+        cells.append(Cell("hybridq", config, str(data), None, folder, folder, recipe))
     answers: dict[int, dict] = {}
     errors: list[Exception] = []
 
@@ -102,6 +102,7 @@ def test_a_node_that_dies_costs_only_its_unfinished_runs(cluster, tmp_path: Path
 def test_a_task_that_fails_on_a_cluster_raises_what_it_raised(cluster, tmp_path: Path) -> None:
     config = tiny_config(0.016, data=tmp_path / "nowhere")
     recipe = Recipe(split="val", n=12, curve_n=12, extractor="tiny", seed=0)
+    cell = Cell("hybridq", config, config.data.path, None, tmp_path, tmp_path, recipe)
     with pytest.raises(Exception, match="nowhere") as raised:
-        list(run_all(run_cell, [Cell("hybridq", config, tmp_path, tmp_path, recipe)], "ray"))
+        list(run_all(run_cell, [cell], "ray"))
     assert type(raised.value).__name__ == "DataError"

@@ -32,6 +32,25 @@ def images_to_reach(curve: Curve, target: float) -> float | None:
     return float(before * (after / before) ** ((high - target) / (high - low)))
 
 
+def mean_curve(curves: Sequence[Curve]) -> list[tuple[float, float]]:
+    """Mean of several seeds' curves, at every point of any of them that all have reached.
+
+    Between its points a curve is interpolated as above. Empty curves, of seeds without a
+    measurement, are left out.
+    """
+    several = [points for points in map(_points, curves) if points]
+    if not several:
+        return []
+    start = max(points[0][0] for points in several)
+    end = min(points[-1][0] for points in several)
+    grid = sorted({n for points in several for n, _ in points if start <= n <= end})
+    means = np.zeros(len(grid))
+    for points in several:
+        images, values = np.array(points).T
+        means += np.interp(np.log(grid), np.log(images), values) / len(several)
+    return list(zip(grid, means.tolist(), strict=True))
+
+
 def within(curve: Curve, factor: float = NEAR) -> float | None:
     """Images seen when the curve first comes within `factor` (>= 1) of its own best value.
 

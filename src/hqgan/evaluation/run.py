@@ -83,17 +83,7 @@ def evaluate_run(
         UsageError: test without final or final without test, or an impossible number of fakes.
         RunError, DataError: no snapshot, or data of other classes.
     """
-    if split not in ("val", "test"):
-        raise UsageError(
-            f"split is {split!r}; a generator is measured on val, and once, at the end, on test"
-        )
-    if split == "test" and not final:
-        raise UsageError(
-            "the test split is opened once, at the end: repeat with --final, which is recorded, "
-            "or use --split val"
-        )
-    if split != "test" and final:
-        raise UsageError("--final opens the test split, and nothing else: add --split test")
+    require_split(split, final)
     if n is not None and not 2 <= n <= MOST_FAKES:
         raise UsageError(
             f"n is {n}, but a distance is taken of 2 to {MOST_FAKES:,} generated images"
@@ -127,6 +117,21 @@ def evaluate_run(
         measurements.append(Measurement(snapshot, about.images_seen, records))
         append(snapshot.parent / RECORDS, about, snapshot, records, final)
     return measurements
+
+
+def require_split(split: str, final: bool) -> None:
+    """Raise UsageError unless the split is val, or test and meant to be."""
+    if split not in ("val", "test"):
+        raise UsageError(
+            f"split is {split!r}; a generator is measured on val, and once, at the end, on test"
+        )
+    if split == "test" and not final:
+        raise UsageError(
+            "the test split is opened once, at the end: repeat with --final, which is recorded, "
+            "or use --split val"
+        )
+    if split != "test" and final:
+        raise UsageError("--final opens the test split, and nothing else: add --split test")
 
 
 def class_mixed_fakes(

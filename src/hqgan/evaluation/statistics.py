@@ -56,6 +56,11 @@ class Difference:
         low, high = self.interval
         numbers = f"kid differs by {self.value:.3g}, 95 % interval {low:.3g} to {high:.3g}"
         tail = f"; {self.note}" if self.note else ""
+        if self.seeds == 1 and (low > 0 or high < 0):
+            place = "further from" if low > 0 else "nearer to"
+            return (
+                f"{a} is {place} the real images than {b} in this one training ({numbers}{tail})."
+            )
         if low > 0 or high < 0:
             return f"{a} is {'worse' if low > 0 else 'better'} than {b} ({numbers}{tail})."
         return f"No difference between {a} and {b} is shown ({numbers}{tail})."

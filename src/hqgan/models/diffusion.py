@@ -21,6 +21,7 @@ from hqgan.errors import MissingExtra, UsageError
 from hqgan.models.generator import Generator
 
 SIZES = (32, 64, 128)
+TIMESTEPS = 1000  # of the noise schedule; another number would need another schedule
 ATTENTION_AT = 16  # resolution with self-attention, pixels
 
 
@@ -34,8 +35,7 @@ class DiffusionGenerator(Generator):
         classes: number of classes K.
         size: edge of the image, 32, 64 or 128 pixels.
         width: channels of the first level, a multiple of 8.
-        timesteps: of the noise schedule.
-        sampling_steps: of DDIM, evenly spaced among the time steps.
+        sampling_steps: of DDIM, evenly spaced among the 1,000 of the noise schedule.
         guidance: weight of the class: 0 ignores it, 1 is the plain conditional model.
 
     Raises:
@@ -48,7 +48,6 @@ class DiffusionGenerator(Generator):
         classes: int,
         size: int = 64,
         width: int = 128,
-        timesteps: int = 1000,
         sampling_steps: int = 50,
         guidance: float = 1.5,
     ):
@@ -57,12 +56,13 @@ class DiffusionGenerator(Generator):
             raise UsageError(f"size is {size}, but ddpm makes images of 32, 64 or 128 pixels")
         if width % 8:
             raise UsageError(f"ddpm's width is {width}, but must be a multiple of 8")
-        if sampling_steps > timesteps:
+        if not 1 <= sampling_steps <= TIMESTEPS or TIMESTEPS % sampling_steps:
             raise UsageError(
-                f"ddpm's sampling_steps are {sampling_steps}, more than its {timesteps} timesteps"
+                f"ddpm's sampling_steps are {sampling_steps}, but must divide its {TIMESTEPS:,} "
+                "steps of noise, such as 25, 50 or 100"
             )
         self.classes, self.size, self.z_dim = classes, size, 3 * size**2
-        self.timesteps, self.sampling_steps, self.guidance = timesteps, sampling_steps, guidance
+        self.sampling_steps, self.guidance = sampling_steps, guidance
         unet, scheduler = diffusers()
         in_front = int(math.log2(size // SIZES[0]))
         levels = (width,) * (in_front + 1) + (2 * width,) * 3
@@ -82,7 +82,7 @@ class DiffusionGenerator(Generator):
         )
         self.label = nn.Embedding(classes, 4 * width)
         self.unlabelled = nn.Parameter(torch.zeros(4 * width))  # what stands for a hidden class
-        self.schedule = scheduler(num_train_timesteps=timesteps, timestep_spacing="trailing")
+        self.schedule = scheduler(num_train_timesteps=TIMESTEPS, timestep_spacing="trailing")
         self.schedule.set_timesteps(sampling_steps)
 
     def sample_z(self, n: int, rng: torch.Generator) -> Tensor:

@@ -11,7 +11,7 @@ from hqgan.data import to_uint8
 from hqgan.models import generate, load_snapshot
 from hqgan.report.page import COLOURS, GREY, STYLE, as_png, html_page, inline, writing_to
 from hqgan.workflows.compare import Plan
-from hqgan.workflows.table import REFERENCE_MODEL, Comparison
+from hqgan.workflows.table import REFERENCE_MODEL, RIVAL, Comparison
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -80,8 +80,10 @@ def preface(table: Comparison, chosen: Plan) -> str:
         f"{s['size']} px; {s['n']} generated images of each model, in the class mix of the "
         f"{s['split']} split ({len(chosen.reference):,} images), {s['extractor']}; curves with "
         f"{s['curve_n']}. Equal {s['by']}. Intervals are 95 %: over seeds where there are two or "
-        "more, else over lesions. The floor is the same measure of real training images. A number "
-        "without an interval of the difference does not say which model is better."
+        "more, else over lesions; none is corrected for the number of models. The floor is the "
+        "same measure of real training images. A number without an interval of the difference does not "
+        "say which model is better, and choices made on this split flatter the model they were "
+        "made for."
     )
 
 
@@ -89,6 +91,7 @@ def html_table(table: Comparison) -> str:
     """A row a model: costs, clock, and every recipe over all classes."""
     recipes = list(dict.fromkeys(r["recipe"] for m in table.models for r in overall(m)))
     heads = [*(head for head, _ in COLUMNS), *recipes, "remarks"]
+    never = any(model["model"] == RIVAL for model in table.models)
     floors = {r["recipe"]: r["floor"] for m in table.models for r in overall(m)}
     lines = [[""] * len(heads)]
     lines[0][0] = "floor (real images)"
@@ -97,20 +100,27 @@ def html_table(table: Comparison) -> str:
     for model in table.models:
         found = {r["recipe"]: r for r in overall(model)}
         values = [with_interval(found.get(recipe)) for recipe in recipes]
-        lines.append([*(number(model.get(key)) for _, key in COLUMNS), *values, remarks(model)])
+        line = [number(model.get(key)) for _, key in COLUMNS]
+        if never and model["images_to_rival"] is None:
+            line[-1] = "never"
+        lines.append([*line, *values, remarks(model)])
     return rows(heads, lines)
 
 
 def html_classes(table: Comparison) -> str:
     """A row a model, a column a class: the kernel distance of each class by itself."""
     names = list(
-        dict.fromkeys(r["class"] for m in table.models for r in m["recipes"] if r["class"])
+        dict.fromkeys(
+            (r["recipe"], r["class"]) for m in table.models for r in m["recipes"] if r["class"]
+        )
     )
     lines = []
     for model in table.models:
-        found = {r["class"]: r for r in model["recipes"] if r["class"]}
-        lines.append([model["model"], *(with_interval(found.get(name)) for name in names)])
-    return rows(["model", *names], lines) if names else "<p>not defined here</p>"
+        found = {(r["recipe"], r["class"]): r for r in model["recipes"] if r["class"]}
+        cells = (with_interval(found.get(name)) for name in names)
+        lines.append([model["model"], *cells])
+    heads = [f"{recipe} {name}" for recipe, name in names]
+    return rows(["model", *heads], lines) if names else "<p>not defined here</p>"
 
 
 def rows(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
@@ -151,6 +161,8 @@ def with_interval(recipe: dict[str, Any] | None) -> str:
 def remarks(model: dict[str, Any]) -> str:
     """What a reader must know before comparing this row."""
     said = []
+    if model["seeds_measured"] < len(model["seeds"]):
+        said.append(f"{model['seeds_measured']} of {len(model['seeds'])} seeds measured")
     if model["undertrained"]:
         said.append(f"undertrained: {model['images_seen'] / 1000:.3g} kimg")
     if model["undertrained"] is None:

@@ -33,6 +33,8 @@ class AdversarialTrainer(Trainer):
         self.critic_parameters = [p for p in self.critic.parameters() if p.requires_grad]
         self.critic_optimiser = self.optimiser(self.critic_parameters, self.settings)
         self.critic_steps = 0
+        gamma = config.loss.r1_gamma
+        self.r1_gamma = 2e-4 * config.size**2 / config.batch if gamma == "auto" else gamma
         chosen = config.augmentation
         self.adaptive = (
             None if chosen.target is None else Adaptive(chosen.target, strength=chosen.strength)
@@ -59,7 +61,8 @@ class AdversarialTrainer(Trainer):
             logs["generator_loss"] = self.update_generator(fake_seen, y)
             self.update_average(images_seen)
         # A small batch may draw one image only, whose spread is 0.
-        spread = self.generator.encode(real).std(0).mean().clamp(min=ONE_LEVEL)
+        plain = self.generator.encode(real) if self.augments else real_seen
+        spread = plain.std(0).mean().clamp(min=ONE_LEVEL)
         logs["diversity"] = (fake.detach().std(0).mean() / spread).item()
         if self.adaptive:
             logs["augmentation_strength"] = self.adaptive.strength
@@ -72,6 +75,11 @@ class AdversarialTrainer(Trainer):
         self.images_generated += config.batch
         return logs
 
+    @property
+    def augments(self) -> bool:
+        """Whether the critic sees other images than there are."""
+        return self.adaptive is not None or self.config.augmentation.strength > 0
+
     def augmented(self, images: Tensor, rng: torch.Generator) -> Tensor:
         """Images as the critic sees them, real and fake alike."""
         if self.adaptive:
@@ -80,7 +88,7 @@ class AdversarialTrainer(Trainer):
 
     def shown(self, fake: Tensor, rng: torch.Generator) -> Tensor:
         """A generator's codes as the critic sees them; only images can be augmented."""
-        if not self.adaptive and not self.config.augmentation.strength:
+        if not self.augments:
             return fake
         return self.generator.encode(self.augmented(self.generator.decode(fake), rng))
 
@@ -96,10 +104,11 @@ class AdversarialTrainer(Trainer):
         if loss_config.name == "wgan-gp":
             penalty = gradient_penalty(self.judge, real, fake, y, loss_config.gp_lambda, rng)
             total, logs["gradient_penalty"] = loss + penalty, penalty.item()
-        if loss_config.r1_gamma and self.critic_steps % loss_config.r1_every == 0:
-            penalty = r1_penalty(self.judge, real, y, loss_config.r1_gamma)
+        if self.r1_gamma and self.critic_steps % loss_config.r1_every == 0:
+            penalty = r1_penalty(self.judge, real, y, self.r1_gamma)
             total, logs["r1_penalty"] = total + loss_config.r1_every * penalty, penalty.item()
-        auxiliary = self.critic.auxiliary(real)
+        with self.fabric.autocast():
+            auxiliary = self.critic.auxiliary(real)
         if isinstance(auxiliary, Tensor):
             total, logs["auxiliary_loss"] = total + auxiliary, auxiliary.item()
         if self.adaptive:

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from hqgan.data.diffaugment import flips_and_turns
-from hqgan.models.diffusion import DiffusionGenerator
+from hqgan.models.diffusion import TIMESTEPS, DiffusionGenerator
 from hqgan.training.trainer import Trainer, step_generator
 
 
@@ -24,7 +24,7 @@ class DenoisingTrainer(Trainer):
         real, y = self.draw(rng)
         if config.augmentation.flips:
             real = flips_and_turns(real, rng)
-        t = torch.randint(self.generator.timesteps, (len(y),), generator=rng).to(real.device)
+        t = torch.randint(TIMESTEPS, (len(y),), generator=rng).to(real.device)
         noise = torch.randn(real.shape, generator=rng).to(real.device)
         hidden = torch.rand(len(y), generator=rng).to(real.device) < config.loss.label_dropout
         with self.fabric.autocast():

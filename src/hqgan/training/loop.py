@@ -84,8 +84,7 @@ def train(
     """
     tell = callbacks or Callbacks()
     fabric = make_fabric(config.device, config.precision)
-    precision = "bf16" if "bf16" in str(fabric._precision.precision) else "float32"
-    config = config.model_copy(update={"device": fabric.device.type, "precision": precision})
+    config = resolved(config, fabric)
     if config.batch % fabric.world_size or config.batch < 2 * fabric.world_size:
         raise UsageError(
             f"batch is {config.batch}, of which {fabric.world_size} processes cannot have equal "
@@ -157,7 +156,9 @@ class Training:
         self.trainer = make_trainer(config, dataset, fabric)
         self.guard, self.recent = Guard(config.loss.name), Recent()
         self.seen, self.goal = 0, round(1000 * config.kimg)
-        self.seconds = 0.0  # of steps, since the run began
+        self.seconds = 0.0  # of work, since the run began
+        self.preparation = (0, 0.0)  # images and seconds of it before the first step
+        self.budget = math.inf
         state = fabric.broadcast(run.load_state() if run else None)
         if state is not None:
             with explained(out / STATE):
@@ -184,12 +185,13 @@ class Training:
         started = time.perf_counter()
         self.seen = self.trainer.prepare()
         self.seconds = time.perf_counter() - started
+        self.preparation = (self.seen, self.seconds)
 
     def finish(self, budget: float | None = None) -> Result:
         """Step until the goal or the budget, then write the last snapshot and the state."""
         config = self.config
-        budget = math.inf if budget is None else budget
-        if self.seen < self.goal and self.seconds < budget:
+        self.budget = math.inf if budget is None else budget
+        if self.seen < self.goal and self.seconds < self.budget:
             self.tell.message(
                 f"training {config.generator.name} at {config.size} px on {len(self.dataset):,} "
                 f"images of {len(self.dataset.classes)} classes ({config.device}, "
@@ -197,7 +199,7 @@ class Training:
             )
         started, before = time.perf_counter(), self.seen
         with stop_signals() as stopped:
-            while self.seen < self.goal and not self.anywhere(self.seconds >= budget):
+            while self.seen < self.goal and not self.anywhere(self.seconds >= self.budget):
                 began = time.perf_counter()
                 self.recent.add(self.trainer.step(self.seen))
                 self.seconds += time.perf_counter() - began
@@ -239,7 +241,8 @@ class Training:
         warning = self.guard.check(record)
         if warning:
             self.tell.message("warning: " + warning)
-        self.tell.progress(self.seen, self.goal, record | timing)
+        in_time = self.seen * self.budget / max(self.seconds, 1e-9)
+        self.tell.progress(self.seen, int(min(self.goal, in_time)), record | timing)
 
     def show(self, kimg: float) -> Path:
         """Snapshot and sample grid named after `kimg`; returns the snapshot's folder."""
@@ -279,6 +282,7 @@ class Training:
         return {
             "images_seen": self.seen,
             "seconds": self.seconds,
+            "preparation": self.preparation,
             "data_checksum": self.dataset.checksum,
             "trainer": self.trainer.state_dict(),
             "guard": self.guard.state_dict(),
@@ -292,6 +296,7 @@ class Training:
                 "restore them or choose another --out"
             )
         self.seen, self.seconds = state["images_seen"], state["seconds"]
+        self.preparation = state["preparation"]
         if self.seen - self.config.batch >= self.goal:
             raise UsageError(
                 f"{self.out} has already seen {self.seen:,} images, more than kimg "
@@ -300,6 +305,12 @@ class Training:
         self.trainer.load_state_dict(state["trainer"])
         self.guard.load_state_dict(state["guard"])
         self.recent.load_state_dict(state["recent"])
+
+
+def resolved(config: Config, fabric: Fabric) -> Config:
+    """The configuration with the device and precision that "auto" stands for."""
+    precision = "bf16" if "bf16" in str(fabric._precision.precision) else "float32"
+    return config.model_copy(update={"device": fabric.device.type, "precision": precision})
 
 
 def require_room(generator: Generator, config: Config, images: int) -> None:

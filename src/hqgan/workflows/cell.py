@@ -19,7 +19,7 @@ from hqgan.evaluation import (
 )
 from hqgan.evaluation.costs import costs, sampling_rate
 from hqgan.evaluation.run import class_mixed_fakes
-from hqgan.models import load_snapshot, parameter_count, snapshots
+from hqgan.models import find_snapshot, load_snapshot, parameter_count, snapshots
 from hqgan.schema import Config
 from hqgan.training import Callbacks, train
 from hqgan.training.runs import METRICS, load_state, read_records, write_atomically
@@ -47,6 +47,7 @@ class Cell:
     Attributes:
         model: the row of the table it belongs to.
         config: of its run, resolved.
+        data, label: the table's data; a foreign run's own may have moved.
         run: the run folder; a foreign one is measured as it is.
         out: where its measurements go, equal to `run` for one that is trained here.
         recipe: how it is measured.
@@ -56,6 +57,8 @@ class Cell:
 
     model: str
     config: Config
+    data: str
+    label: str | None
     run: Path
     out: Path
     recipe: Recipe
@@ -80,7 +83,9 @@ class Cell:
             return None
         wanted = asdict(self.recipe), self.config.kimg, self.budget
         found = record.get("recipe"), record.get("kimg"), record.get("budget")
-        return record if wanted == found and (self.out / FEATURES).is_file() else None
+        # A foreign run may have gone on since.
+        same = self.trains or record["snapshot"] == find_snapshot(self.run).name
+        return record if same and wanted == found else None
 
 
 def run_cell(cell: Cell, callbacks: Callbacks | None = None) -> dict[str, Any]:
@@ -98,8 +103,7 @@ def run_cell(cell: Cell, callbacks: Callbacks | None = None) -> dict[str, Any]:
         return finished
     tell = callbacks or Callbacks()
     config, recipe = cell.config, cell.recipe
-    data = config.data
-    dataset = load_dataset(data.path, "train", config.size, label=data.label)
+    dataset = load_dataset(cell.data, "train", config.size, label=cell.label)
     stopped = None
     try:
         if cell.trains:
@@ -108,8 +112,9 @@ def run_cell(cell: Cell, callbacks: Callbacks | None = None) -> dict[str, Any]:
         stopped = str(error)
         tell.message(f"{cell.name}: {stopped}")
     cell.out.mkdir(parents=True, exist_ok=True)
+    (cell.out / MEASURED).unlink(missing_ok=True)  # the features below will be of now
     extractor = load_extractor(cell.weights, recipe.extractor)
-    reference = load_dataset(data.path, recipe.split, config.size, label=data.label)
+    reference = load_dataset(cell.data, recipe.split, config.size, label=cell.label)
     tell.message(f"{cell.name}: measuring")
     record = {
         "model": cell.model,
@@ -127,20 +132,27 @@ def run_cell(cell: Cell, callbacks: Callbacks | None = None) -> dict[str, Any]:
 
 
 def trained(cell: Cell, dataset: Dataset) -> dict[str, Any]:
-    """What the run folder says of its training: sizes, the clock, speed."""
+    """What the run folder says of its training: sizes, the clock, speed.
+
+    A training that was stopped has no state of its end; its clock is then that of its last line or
+    snapshot. The speed is that of its steps, without what the model did beforehand.
+    """
     generator, critic = build_models(cell.config, len(dataset.classes))
     metrics = cell.run / METRICS
     lines = list(read_records(metrics)) if metrics.is_file() else []
     state = load_state(cell.run)
-    seconds = state["seconds"] if state else None
-    seen = state["images_seen"] if state else 0
+    seen, seconds = (lines[-1]["images_seen"], None) if lines else (0, None)
+    rate = lines[-1]["images_per_second"] if lines else None
+    if state and state["images_seen"] >= seen:
+        seen, seconds = state["images_seen"], state["seconds"]
+        before, preparing = state["preparation"]
+        rate = round((seen - before) / (seconds - preparing), 2) if seconds > preparing else None
     return {
         "generator_parameters": parameter_count(generator),
         "critic_parameters": parameter_count(critic) if critic else 0,
         "images_seen": seen,
-        "images_generated": lines[-1]["images_generated"] if lines else 0,
         "training_seconds": seconds,
-        "images_per_second": round(seen / seconds, 2) if seconds else None,
+        "images_per_second": rate,
     }
 
 

@@ -6,6 +6,7 @@ which `hqgan.workflows.table` makes of the cells.
 """
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -15,13 +16,15 @@ from typing import Any
 import torch
 
 from hqgan.config import KIT, did_you_mean, load_config, preset_names, read_config
-from hqgan.data import Dataset, load_dataset, require_trainable
+from hqgan.data import EMBEDDED, Dataset, load_dataset, require_trainable
 from hqgan.errors import DataError, RunError, UsageError
 from hqgan.evaluation import load_extractor
-from hqgan.evaluation.run import MOST_FAKES
+from hqgan.evaluation.run import CURVE_FAKES, MOST_FAKES, require_split
 from hqgan.models import find_snapshot, load_snapshot
+from hqgan.schema import absolute_path
 from hqgan.training import Callbacks
-from hqgan.training.loop import require_room
+from hqgan.training.fabric import make_fabric
+from hqgan.training.loop import require_room, resolved
 from hqgan.training.runs import CONFIG, write_atomically
 from hqgan.training.trainer import build_models
 from hqgan.workflows.cell import Cell, Recipe, run_cell
@@ -29,7 +32,7 @@ from hqgan.workflows.executor import run_all
 from hqgan.workflows.table import Comparison, tabulate
 
 SETTINGS = "settings.json"
-CURVE_FAKES = 500
+SHARED = ("preset", "data", "data.path", "data.label", "size", "kimg", "seed", "device")
 UNBOUNDED_KIMG = 99_999  # of a comparison by time
 
 
@@ -94,8 +97,9 @@ def plan(
             "say how long each model is trained: --kimg N for equal images, or "
             "--budget SECONDS for equal time"
         )
-    if (split == "test") != final:
-        raise UsageError("the test split is opened once, with --split test --final together")
+    if budget is not None and budget <= 0:
+        raise UsageError(f"budget is {budget:g}, but must be seconds above 0")
+    require_split(split, final)
     if seeds < 1:
         raise UsageError(f"seeds is {seeds}, but a comparison needs at least 1")
     found = list(dict.fromkeys(models))
@@ -108,34 +112,46 @@ def plan(
             f"unknown model {unknown[0]!r}: it is neither a preset nor the folder of a run. "
             f"Presets are {', '.join(known)}.{did_you_mean(unknown[0], known)}"
         )
+    require_own_settings(assignments, found)
+    data = data if data == EMBEDDED else absolute_path(data)
+    out = out.absolute()  # a cluster's workers are in other folders
+    weights = weights or os.environ.get("HQGAN_INCEPTION") or None
+    weights = weights and absolute_path(weights)
     dataset = load_dataset(data, "train", size, label=label)
     reference = load_dataset(data, split, size, label=label)
-    n = n or len(reference)
-    curve_n = curve_n or min(CURVE_FAKES, n)
+    n = len(reference) if n is None else n
+    curve_n = min(CURVE_FAKES, n) if curve_n is None else curve_n
     if not 2 <= curve_n <= n <= MOST_FAKES:
         raise UsageError(f"n is {n} and the curve's {curve_n}, but 2 <= curve <= n <= {MOST_FAKES}")
     chosen = load_extractor(weights, extractor)
     recipe = Recipe(split=split, n=n, curve_n=curve_n, extractor=chosen.name, seed=0)
-    cell = partial(Cell, recipe=recipe, weights=weights, budget=budget)
+    cell = partial(Cell, data=data, label=label, recipe=recipe, weights=weights, budget=budget)
     overrides = {
         "data.path": data,
         "data.label": label,
         "size": size,
-        "kimg": kimg or UNBOUNDED_KIMG,
+        "kimg": UNBOUNDED_KIMG if kimg is None else kimg,
         "device": device,
     }
     cells: list[Cell] = []
     for model in found:
         if model not in known:
-            run = Path(model)
+            run = Path(model).absolute()
             cells.append(
                 cell(model=run.name, config=read_config(run / CONFIG), run=run, out=out / run.name)
             )
             continue
         for seed in range(seeds):
             config = load_config(model, None, {**overrides, "seed": seed}, own(assignments, model))
+            config = resolved(config, make_fabric(config.device, config.precision))
             folder = out / f"{model}-seed{seed}"
             cells.append(cell(model=model, config=config, run=folder, out=folder))
+    names = [one.name for one in cells] + [m for m in found if m in known]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise UsageError(
+            f"two rows would be called {twice[0]!r}; rename the folder of one run, or leave one out"
+        )
     for one in cells:
         check(one, dataset)
     settings = {
@@ -149,6 +165,25 @@ def plan(
     }
     require_same(out, settings)
     return Plan(out, tuple(cells), dataset, reference, settings)
+
+
+def require_own_settings(assignments: Sequence[str], models: Sequence[str]) -> None:
+    """Raise UsageError for a setting of no model at hand, or of what all models share."""
+    plain = [m.removesuffix(f"+{KIT}") for m in models]
+    for assignment in assignments:
+        name, colon, rest = assignment.partition(":")
+        named = bool(colon) and "=" not in name
+        if named and name not in plain:
+            raise UsageError(
+                f"--set {assignment} is for {name!r}, which is not compared; models are "
+                f"{', '.join(models)}.{did_you_mean(name, plain)}"
+            )
+        key = (rest if named else assignment).partition("=")[0].strip()
+        if key in SHARED:
+            raise UsageError(
+                f"--set {assignment} would give a model another {key} than the others: a table "
+                "has one for all, by its own option"
+            )
 
 
 def own(assignments: Sequence[str], model: str) -> list[str]:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from hqgan.data import Dataset
 from hqgan.evaluation import load_extractor
-from hqgan.models import generate
+from hqgan.evaluation.costs import sampling_rate
+from hqgan.models import load_snapshot, snapshots
 from hqgan.schema import Config
 from hqgan.training.fabric import make_fabric
 from hqgan.training.loop import make_trainer, marks
@@ -18,7 +19,7 @@ STEPS = 3
 
 @dataclass(frozen=True)
 class Estimate:
-    """One cell and its hours; 0 where it is done. `state` is "done", "begun" or "new"."""
+    """One cell and its hours; `state` is "done", "begun", "new" or, of a foreign run, "trained"."""
 
     cell: str
     state: str
@@ -29,8 +30,8 @@ class Estimate:
 def estimates(chosen: Plan) -> Iterator[Estimate]:
     """Yield an estimate for every cell; each model is timed once.
 
-    Steps of 16 images are timed, which larger batches undercut; what a model learns before its
-    first step (an autoencoder) is not counted.
+    Steps of 16 images are timed, which larger batches undercut. What a model learns before its
+    first step (an autoencoder) is not counted; a run that has begun is counted as if it had not.
     """
     first = chosen.cells[0]
     extractor = load_extractor(first.weights, first.recipe.extractor, cache=False)
@@ -42,18 +43,24 @@ def estimates(chosen: Plan) -> Iterator[Estimate]:
         if cell.done() is not None:
             yield Estimate(cell.name, "done", 0.0, 0.0)
             continue
+        if not cell.trains:
+            fakes = len(snapshots(cell.run)) * cell.recipe.curve_n + cell.recipe.n
+            generator, _ = load_snapshot(cell.run)
+            rate = sampling_rate(generator, BATCH, BATCH, repeats=1)
+            yield Estimate(cell.name, "trained", 0.0, fakes * (1 / rate + feature) / 3600)
+            continue
         if cell.model not in timed:
             timed[cell.model] = timing(cell.config, chosen.dataset)
         step, fake = timed[cell.model]
         images = 1000 * cell.config.kimg
         training = images * step if cell.budget is None else cell.budget
-        points = len(list(marks(0, round(training / step)))) if cell.trains else 1
+        points = len(list(marks(0, round(training / step))))
         fakes = points * cell.recipe.curve_n + cell.recipe.n
-        state = "begun" if cell.run.is_dir() and cell.trains else "new"
+        state = "begun" if cell.run.is_dir() else "new"
         yield Estimate(
             cell.name,
             state,
-            training * cell.trains / 3600,
+            training / 3600,
             fakes * (fake + feature) / 3600,
         )
 
@@ -62,13 +69,13 @@ def timing(config: Config, dataset: Dataset) -> tuple[float, float]:
     """Seconds of training for a real image, and of sampling for a fake."""
     config = config.model_copy(update={"batch": BATCH})
     trainer = make_trainer(config, dataset, make_fabric(config.device, config.precision))
-    trainer.step(0)
+    # Whole rounds, each with a step of the generator, after one to warm up.
+    critic = config.critic.steps if config.critic else 1
+    steps = critic * -(-STEPS // critic)
+    for number in range(critic):
+        trainer.step(number * BATCH)
     started = time.perf_counter()
-    for number in range(STEPS):
-        trainer.step((number + 1) * BATCH)
-    step = (time.perf_counter() - started) / (STEPS * BATCH)
-    labels = [0] * BATCH
-    started = time.perf_counter()
-    for _ in generate(trainer.average, labels, seed=0):
-        pass
-    return step, (time.perf_counter() - started) / BATCH
+    for number in range(critic, critic + steps):
+        trainer.step(number * BATCH)
+    step = (time.perf_counter() - started) / (steps * BATCH)
+    return step, 1 / sampling_rate(trainer.average, BATCH, BATCH, repeats=1)

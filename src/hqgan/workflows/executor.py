@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from hqgan.errors import HqganError, MissingExtra, UsageError
+from hqgan.training import Interrupted
 
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
@@ -24,9 +25,10 @@ def run_all(
     Args:
         function: module-level, called once for each task.
         tasks: picklable for "ray".
-        executor: "local": in this process, in order. "ray": one task at a time on every node of the
-            cluster that RAY_ADDRESS names, or of this machine alone; all nodes must see the same
-            files. A node that dies costs the tasks it was at, which are given to others.
+        executor: "local": in this process, in order. "ray": on the cluster that RAY_ADDRESS names,
+            or on this machine alone; each task takes as many cores as the smallest node has, and
+            all nodes must see the same files. A node that dies or is told to stop costs the tasks
+            it was at, which are given to others.
 
     Raises:
         UsageError: an unknown executor.
@@ -56,7 +58,10 @@ def on_ray(
     try:
         # A training keeps all cores of a node busy, so a task asks for as many as the smallest has.
         cores = min(n["Resources"]["CPU"] for n in ray.nodes() if n["Resources"].get("CPU"))
-        remote = ray.remote(num_cpus=cores, max_retries=RETRIES)(function)
+        decorate: Any = ray.remote  # its annotations know no list of exceptions
+        remote = decorate(num_cpus=cores, max_retries=RETRIES, retry_exceptions=[Interrupted])(
+            function
+        )
         pending: dict[Any, int] = {remote.remote(task): i for i, task in enumerate(tasks)}
         while pending:
             (done,), _ = ray.wait(list(pending), num_returns=1)

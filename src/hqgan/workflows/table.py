@@ -13,7 +13,7 @@ import numpy as np
 from hqgan.data import Dataset
 from hqgan.errors import RunError
 from hqgan.evaluation import load_extractor
-from hqgan.evaluation.curves import flattened, images_to_reach, within
+from hqgan.evaluation.curves import flattened, images_to_reach, mean_curve, within
 from hqgan.evaluation.statistics import KernelSums, Reference, kid_difference, mean_over_seeds
 from hqgan.training.runs import write_atomically
 from hqgan.workflows.cell import FEATURES, Cell
@@ -39,19 +39,21 @@ class Comparison:
 
     def lines(self) -> Iterator[str]:
         """A short table for people; the files have all of it."""
+        recipes = [r for m in self.models for r in m["recipes"] if r["class"] is None]
+        kids = [r["recipe"] for r in recipes if r["recipe"].startswith("kid")]
+        shown = next(iter(kids or [r["recipe"] for r in recipes]), "")
         yield (
-            f"{'model':18} {'G':>11} {'images/s':>9} {'kimg':>6} {'distance':>10} "
-            f"{'95 % interval':>23}"
+            f"{'model':18} {'G':>11} {'images/s':>9} {'kimg':>6} {shown:>10} {'95 % interval':>23}"
         )
         for model in self.models:
-            whole = [r for r in model["recipes"] if r["class"] is None and r["interval"]]
             line = (
                 f"{model['model']:18} {model['generator_parameters']:>11,} "
                 f"{model['images_per_second'] or 0:>9.1f} {model['images_seen'] / 1000:>6.3g}"
             )
-            if whole:
-                low, high = whole[0]["interval"]
-                line += f" {whole[0]['value']:>10.4g} {f'[{low:.4g}, {high:.4g}]':>23}"
+            for one in model["recipes"]:
+                if one["recipe"] == shown and one["class"] is None and one["value"] is not None:
+                    low_high = "[{:.4g}, {:.4g}]".format(*one["interval"] or (np.nan, np.nan))
+                    line += f" {one['value']:>10.4g} {low_high:>23}"
             if model["undertrained"]:
                 line += "  undertrained"
             yield line + "".join(f"  stopped: {reason}" for reason in model["stopped"])
@@ -83,25 +85,26 @@ def tabulate(
         RunError: one is not.
     """
     records: dict[str, list[dict[str, Any]]] = {}
-    sums: dict[str, list[KernelSums]] = {}
-    extractor = load_extractor(cells[0].weights, cells[0].recipe.extractor)
-    against = Reference(extractor(reference.images), reference.groups)
     for cell in cells:
         record = cell.done()
         if record is None:
             raise RunError(f"{cell.name} is not done; the same command continues")
         records.setdefault(cell.model, []).append(record)
-        sums.setdefault(cell.model, [])
-        if record["snapshot"]:
-            with np.load(cell.out / FEATURES) as saved:
-                sums[cell.model].append(against.sums(saved["features"]))
+    extractor = load_extractor(cells[0].weights, cells[0].recipe.extractor)
+    against = Reference(extractor(reference.images), reference.groups)
+
+    def sums(model: str) -> list[KernelSums]:  # large, so those of one model at a time
+        folders = [c.out for c in cells if c.model == model and (c.out / FEATURES).is_file()]
+        return [against.sums(np.load(folder / FEATURES)["features"]) for folder in folders]
+
+    mine = sums(REFERENCE_MODEL) if REFERENCE_MODEL in records else []
     target = best(records.get(RIVAL, []))
     models = []
     sentences = []
-    for model, mine in records.items():
-        line = row(model, mine, len(dataset), target)
-        if REFERENCE_MODEL in sums and model != REFERENCE_MODEL:
-            difference = kid_difference(sums[model], sums[REFERENCE_MODEL])
+    for model, several in records.items():
+        line = row(model, several, len(dataset), target)
+        if REFERENCE_MODEL in records and model != REFERENCE_MODEL:
+            difference = kid_difference(sums(model), mine)
             line["difference"] = asdict(difference)
             sentences.append(difference.sentence(model, REFERENCE_MODEL))
         models.append(line)
@@ -114,11 +117,13 @@ def row(
     """One model's line: means over its seeds, `images` being those of an epoch.
 
     `images_to_near_best` are the images seen until its curve is within 5 % of its own best,
-    `images_to_rival` until it is as good as the best of dcgan+kit (`target`); None is never.
+    `images_to_rival` until it is as good as the best of dcgan+kit (`target`); None is never, or
+    that there is no such model in the table. Where a training was stopped, `images_seen` is when.
     `undertrained` says that the curve has not flattened, None that it is too short to tell.
     """
     first = records[0]
-    curve = mean_curve(records)
+    costs: dict[str, Any] = next((r["costs"] for r in records if r["costs"]), {})
+    curve = curve_of(records)
     flat = flattened(curve)
     near, rival = within(curve), None
     if target is not None:
@@ -127,12 +132,14 @@ def row(
     return {
         "model": model,
         "seeds": [r["seed"] for r in records],
+        "seeds_measured": sum(r["snapshot"] is not None for r in records),
         "generator_parameters": first["generator_parameters"],
         "critic_parameters": first["critic_parameters"],
-        **{k: v for k, v in (first["costs"] or {}).items() if k != "parameters"},
+        **{k: v for k, v in costs.items() if k != "parameters"},
         "images_per_second": mean([r["images_per_second"] for r in records]),
         "sampling_images_per_second": mean([r.get("sampling_images_per_second") for r in records]),
         "images_seen": mean(seen),
+        "measured_images_seen": mean([r.get("measured_images_seen") for r in records]),
         "epochs": round(float(np.mean(seen)) / images, 2),
         "training_seconds": mean([r["training_seconds"] for r in records]),
         "images_to_near_best": whole(near),
@@ -169,16 +176,16 @@ def recipes(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return lines
 
 
-def mean_curve(records: Sequence[dict[str, Any]]) -> list[tuple[float, float]]:
-    """(images seen, mean over seeds of the kernel distance), at the points that all seeds have."""
-    curves = [{p["images_seen"]: p["value"] for p in r["curve"]} for r in records]
-    shared = sorted(set(curves[0]).intersection(*curves[1:])) if curves else []
-    return [(float(seen), float(np.mean([c[seen] for c in curves]))) for seen in shared]
+def curve_of(records: Sequence[dict[str, Any]]) -> list[tuple[float, float]]:
+    """(images seen, mean over seeds of the kernel distance)."""
+    return mean_curve(
+        [[(p["images_seen"], p["value"]) for p in r["curve"] if p["images_seen"]] for r in records]
+    )
 
 
 def best(records: Sequence[dict[str, Any]]) -> float | None:
     """The lowest point of a model's curve."""
-    return min((value for _, value in mean_curve(records)), default=None)
+    return min((value for _, value in curve_of(records)), default=None)
 
 
 def whole(images: float | None) -> int | None:
