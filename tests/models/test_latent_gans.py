@@ -224,7 +224,7 @@ def test_the_autoencoder_learns_and_its_latents_are_distributions():
     def error() -> float:
         return (autoencoder.decode(autoencoder.encode(real)) - real).square().mean().item()
 
-    assert autoencoder.fit(images, 10_000, rng()) == 10_016
+    autoencoder.fit(images, 313, rng())
     assert error() < 0.5 * real.var(0).mean()  # half of what the mean image leaves
     latents = autoencoder.encode(real).view(-1, 5, 8)
     assert latents.min() >= 0

@@ -135,7 +135,7 @@ def test_where_there_is_none_the_reason_is_given(tmp_path: Path) -> None:
 
 
 def test_unknown_models_are_named() -> None:
-    with pytest.raises(UsageError, match=r"unknown generator 'dcgan'; known are hybridq"):
-        build_generator("dcgan", 2, 32)
+    with pytest.raises(UsageError, match=r"unknown generator 'patch'; known are hybridq"):
+        build_generator("patch", 2, 32)
     with pytest.raises(UsageError, match=r"unknown critic 'patch'; known are projection"):
         build_critic("patch", 2, 32)

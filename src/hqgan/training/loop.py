@@ -180,8 +180,9 @@ class Training:
         """Let the generator learn what it fixes beforehand; the images it looks at are counted."""
         generator = self.trainer.generator
         require_room(generator, self.config, len(self.dataset))
-        if generator.preparation(len(self.dataset)):
-            self.tell.message(f"{self.config.generator.name} prepares itself on the images")
+        if not generator.preparation(len(self.dataset)):
+            return
+        self.tell.message(f"{self.config.generator.name} prepares itself on the images")
         started = time.perf_counter()
         self.seen = self.trainer.prepare()
         self.seconds = time.perf_counter() - started
