@@ -201,6 +201,21 @@ def test_a_folder_of_something_else_is_not_touched(data: Path, tmp_path: Path) -
         planned(tmp_path, data)
 
 
+def test_a_cell_trained_with_other_settings_is_not_used(
+    compared: tuple[Path, Comparison], data: Path
+) -> None:
+    with pytest.raises(UsageError, match=r"dcgan-seed0 was trained with another .*critic\.norm"):
+        planned(compared[0], data, ("dcgan",), assignments=("dcgan:critic.norm=none",))
+
+
+def test_a_model_with_settings_of_its_own_may_join(
+    compared: tuple[Path, Comparison], data: Path
+) -> None:
+    mine = ("mosaiq:generator.components=5",)
+    found = planned(compared[0], data, ("dcgan", "mosaiq"), assignments=mine)
+    assert [cell.done() is None for cell in found.cells] == [False, True]
+
+
 def test_an_estimate_has_hours_for_each_cell(data: Path, tmp_path: Path) -> None:
     found = list(estimates(planned(tmp_path / "new", data, ("hybridq", "dcgan"))))
     assert [e.cell for e in found] == ["hybridq-seed0", "dcgan-seed0"]

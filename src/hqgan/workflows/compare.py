@@ -25,10 +25,10 @@ from hqgan.schema import absolute_path
 from hqgan.training import Callbacks
 from hqgan.training.fabric import make_fabric
 from hqgan.training.loop import require_room, resolved
-from hqgan.training.runs import CONFIG, write_atomically
+from hqgan.training.runs import CONFIG, require_continuable, write_atomically
 from hqgan.training.trainer import build_models
 from hqgan.workflows.cell import Cell, Recipe, run_cell
-from hqgan.workflows.executor import run_all
+from hqgan.workflows.executor import require_executor, run_all
 from hqgan.workflows.table import Comparison, tabulate
 
 SETTINGS = "settings.json"
@@ -161,7 +161,6 @@ def plan(
         **asdict(recipe),
         "extractor": str(chosen),
         "by": "images" if budget is None else "time",
-        "assignments": list(assignments),
     }
     require_same(out, settings)
     return Plan(out, tuple(cells), dataset, reference, settings)
@@ -206,6 +205,7 @@ def check(cell: Cell, dataset: Dataset) -> None:
         with torch.device("meta"):  # shapes without memory
             generator, _ = build_models(config, len(dataset.classes))
         require_room(generator, config, len(dataset))
+        require_continuable(cell.run, config)
         return
     generator, about = load_snapshot(find_snapshot(cell.run))
     if about.data_checksum != dataset.checksum:
@@ -254,6 +254,7 @@ def compare(
         HqganError: as `run_cell` and `run_all` do; what is done is kept.
     """
     tell = callbacks or Callbacks()
+    require_executor(executor)
     chosen.out.mkdir(parents=True, exist_ok=True)
     write_atomically(chosen.out / SETTINGS, (json.dumps(chosen.settings, indent=1) + "\n").encode())
     open_cells = [cell for cell in chosen.cells if cell.done() is None]

@@ -35,13 +35,18 @@ def run_all(
         MissingExtra: "ray" without Ray.
         HqganError: a task that failed, as it raised it; or one that was lost too often.
     """
-    if executor not in EXECUTORS:
-        raise UsageError(f"executor is {executor!r}, but must be one of {', '.join(EXECUTORS)}")
+    require_executor(executor)
     if executor == "ray":
         yield from on_ray(function, tasks)
         return
     for index, task in enumerate(tasks):
         yield index, function(task)
+
+
+def require_executor(executor: str) -> None:
+    """Raise UsageError for an unknown one."""
+    if executor not in EXECUTORS:
+        raise UsageError(f"executor is {executor!r}, but must be one of {', '.join(EXECUTORS)}")
 
 
 def on_ray(
