@@ -8,6 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from hqgan.evaluation.costs import Costs, costs, sampling_rate
 from hqgan.models import Generator, build_generator, parameter_count
+from hqgan.models.registry import GENERATORS
 from hqgan.quantum import QuantumLayer, layered
 
 CLASSES = 3
@@ -141,3 +142,25 @@ def test_every_image_asked_for_is_made_in_batches_of_that_size() -> None:
     assert sizes == [4, *[4, 4, 2] * 2]  # the first is not timed
     with pytest.raises(ValueError, match="n, batch and repeats are 0, 64 and 3"):
         sampling_rate(Noting(), n=0)
+
+
+NARROW: dict[str, dict[str, object]] = {
+    "fastgan": {"width_cap": 16},
+    "stylegan2": {"channel_cap": 16},
+    "ddpm": {"width": 8, "sampling_steps": 2},
+    "mediq-v2": {"depth": 1},
+}
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_every_generator_can_be_counted_and_is_left_as_it_was(name: str) -> None:
+    if name == "ddpm":
+        pytest.importorskip("diffusers", reason="the extra `diffusion` is not installed")
+    generator = build_generator(name, CLASSES, 32, **NARROW.get(name, {}))
+    trained = [p.requires_grad for p in generator.parameters()]
+    found = costs(generator)
+    assert found.parameters == parameter_count(generator)
+    assert found.macs_per_image + found.circuits_per_image > 0
+    has_circuits = any(isinstance(m, QuantumLayer) for m in generator.modules())
+    assert (found.circuits_per_image > 0) == (found.simulation_work > 0) == has_circuits
+    assert [p.requires_grad for p in generator.parameters()] == trained

@@ -130,15 +130,22 @@ def _inputs(generator: Generator, count: int) -> tuple[Tensor, Tensor]:
 
 @contextmanager
 def _evaluating(generator: Generator) -> Iterator[None]:
-    """Evaluation mode without gradients; each part's own mode afterwards."""
+    """Evaluation mode without any trace of gradients; everything as it was afterwards.
+
+    Under no_grad alone a view of a parameter still claims to require them, which the counter of
+    operations cannot follow.
+    """
     training = [module for module in generator.modules() if module.training]
-    generator.eval()
+    trained = [parameter for parameter in generator.parameters() if parameter.requires_grad]
+    generator.eval().requires_grad_(False)
     try:
         with torch.no_grad():
             yield
     finally:
         for module in training:
             module.training = True
+        for parameter in trained:
+            parameter.requires_grad_(True)
 
 
 def _attention_flops(
