@@ -4,6 +4,7 @@ import multiprocessing
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -47,7 +48,15 @@ def test_callers_at_the_same_time_get_their_own_sums() -> None:
         assert list(sums) == [3 * n for n in range(50)]
 
 
-def test_an_interrupt_waits_for_the_work_of_others() -> None:
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C as in a terminal: a shell's background jobs ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_waits_for_the_work_of_others(interruptible: None) -> None:
     """What the other threads write to must live until they are done."""
     finished = threading.Event()
 
