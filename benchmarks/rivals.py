@@ -1,6 +1,6 @@
 """How fast the quantum rivals train here, beside one PennyLane call for each sample and circuit.
 
-    python benchmarks/peers.py [--models pqwgan mosaiq] [--repeats 5] [--slow-samples 1] [--json]
+    python benchmarks/rivals.py [--models pqwgan mosaiq] [--repeats 5] [--slow-samples 1] [--json]
 
 `pqwgan` and `mosaiq` at 64 px with the batches, losses and optimisers of their presets: a critic
 step and a generator step through the same fakes, images of the batch a second. Beside it the same
@@ -18,6 +18,7 @@ import statistics
 import time
 from collections.abc import Callable
 from importlib.metadata import version
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import torch
@@ -249,6 +250,9 @@ def main() -> None:
     parser.add_argument("--slow-samples", type=int, default=1, help="batch of the slow way")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    if find_spec("pennylane") is None:
+        print("rivals: nothing to compare with; PennyLane comes with pip install 'hqgan[bench]'")
+        return
     report: dict[str, Any] = {
         name: measure(name, options.repeats, options.slow_samples) for name in options.models
     }
