@@ -201,6 +201,18 @@ def test_a_folder_of_something_else_is_not_touched(data: Path, tmp_path: Path) -
         planned(tmp_path, data)
 
 
+def test_where_nothing_can_be_written_is_said(data: Path) -> None:
+    with pytest.raises(RunError, match="cannot write to /proc/table"):
+        compare(planned(Path("/proc/table"), data, ("dcgan",)))
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", "7"])
+def test_damaged_settings_are_said_to_be(data: Path, tmp_path: Path, content: str) -> None:
+    (tmp_path / "settings.json").write_text(content)
+    with pytest.raises(RunError, match="settings.json is damaged"):
+        planned(tmp_path, data, ("dcgan",))
+
+
 def test_a_cell_trained_with_other_settings_is_not_used(
     compared: tuple[Path, Comparison], data: Path
 ) -> None:

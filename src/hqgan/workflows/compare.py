@@ -230,8 +230,8 @@ def require_same(out: Path, settings: dict[str, Any]) -> None:
             raise RunError(f"{out} is not empty and not a comparison; choose another --out")
         return
     try:
-        before = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
+        before = dict(json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
         raise RunError(f"{file} is damaged: {error}; choose another --out") from error
     differing = [
         f"{key}: {before.get(key)!r} -> {value!r}"
@@ -255,8 +255,14 @@ def compare(
     """
     tell = callbacks or Callbacks()
     require_executor(executor)
-    chosen.out.mkdir(parents=True, exist_ok=True)
-    write_atomically(chosen.out / SETTINGS, (json.dumps(chosen.settings, indent=1) + "\n").encode())
+    settings = json.dumps(chosen.settings, indent=1) + "\n"
+    try:
+        chosen.out.mkdir(parents=True, exist_ok=True)
+        write_atomically(chosen.out / SETTINGS, settings.encode())
+    except OSError as error:
+        raise RunError(
+            f"cannot write to {chosen.out}: {error.strerror}; choose another --out"
+        ) from error
     open_cells = [cell for cell in chosen.cells if cell.done() is None]
     # A cluster's workers speak to nobody.
     function = partial(run_cell, callbacks=callbacks) if executor == "local" else run_cell
