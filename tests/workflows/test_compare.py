@@ -209,7 +209,7 @@ def test_where_nothing_can_be_written_is_said(data: Path) -> None:
 @pytest.mark.parametrize("content", ["{", "[1]", "7"])
 def test_damaged_settings_are_said_to_be(data: Path, tmp_path: Path, content: str) -> None:
     (tmp_path / "settings.json").write_text(content)
-    with pytest.raises(RunError, match="settings.json is damaged"):
+    with pytest.raises(RunError, match=r"settings\.json is damaged"):
         planned(tmp_path, data, ("dcgan",))
 
 
