@@ -81,9 +81,14 @@ def test_names_are_text() -> None:
 def test_curves_are_drawn_whatever_their_sign(lowest: float) -> None:
     one = row("hybridq")
     one["curve"][-1]["value"] = lowest
+    for recipe in one["recipes"]:
+        recipe["floor"] = 0.1
     figure = curve_figure(table(one, row("dcgan+kit"), row("twin-zeros", curve=[])))
     (axis,) = figure.axes
     assert [text.get_text() for text in axis.get_legend().get_texts()][-1] == "floor"
     assert {line.get_label() for line in axis.lines} == {"hybridq", "dcgan+kit", "floor"}
     assert axis.get_yscale() == ("log" if lowest > 0 else "linear")
-    assert as_png(figure) == as_png(curve_figure(table(one, row("dcgan+kit"), row("x", curve=[]))))
+    one["recipes"][0]["floor"] = 1e-6 * lowest
+    (far,) = curve_figure(table(one)).axes
+    assert "below the picture" in far.get_title(loc="left") or lowest < 0
+    assert as_png(figure) == as_png(figure)

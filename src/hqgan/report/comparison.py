@@ -184,9 +184,12 @@ def curve_figure(table: Comparison) -> "Figure":
         for i, model in enumerate(sorted(drawn, key=lambda m: m["curve"][-1]["value"])):
             draw_curve(axis, model, MARKERS[i % len(MARKERS)])
         floors = [r["floor"] for m in drawn for r in overall(m) if r["recipe"].startswith("kid")]
-        if floors and floors[0] is not None and floors[0] > 0:
-            axis.axhline(floors[0], color=GREY, linestyle=":", label="floor")
         lowest = min((p["value"] for m in drawn for p in m["curve"]), default=0)
+        floor = next((floor for floor in floors if floor is not None), None)
+        if floor is not None and floor > lowest / 10:  # one far below would squeeze the curves
+            axis.axhline(floor, color=GREY, linestyle=":", label="floor")
+        elif floor is not None:
+            axis.set_title(f"floor {floor:.2g}, below the picture")
         axis.set_xscale("log")
         if lowest > 0:
             axis.set_yscale("log")
