@@ -81,9 +81,9 @@ def preface(table: Comparison, chosen: Plan) -> str:
         f"{s['split']} split ({len(chosen.reference):,} images), {s['extractor']}; curves with "
         f"{s['curve_n']}. Compared at equal {s['by']}; runs made elsewhere are taken as they are. "
         "Intervals are 95 %: over seeds where there are two or more, else over lesions; none is "
-        "corrected for the number of models. The floor is the same measure of real training images. A number without an interval of the difference "
-        "does not say which model is better, and choices made on this split flatter the model "
-        "they were made for."
+        "corrected for the number of models. The floor is the same measure of real training "
+        "images. A number without an interval of the difference does not say which model is "
+        "better, and choices made on this split flatter the model they were made for."
     )
 
 
