@@ -85,10 +85,6 @@ class DiffusionGenerator(Generator):
         self.schedule = scheduler(num_train_timesteps=TIMESTEPS, timestep_spacing="trailing")
         self.schedule.set_timesteps(sampling_steps)
 
-    def sample_z(self, n: int, rng: torch.Generator) -> Tensor:
-        """Noise (n, 3 S S), standard normal, on the CPU."""
-        return torch.randn(n, self.z_dim, generator=rng)
-
     def forward(self, z: Tensor, y: Tensor) -> Tensor:
         """DDIM from noise to images, clamped to [-1, 1]."""
         x = z.view(-1, 3, self.size, self.size)

@@ -7,6 +7,7 @@ fixed number of threads). The steps themselves are in `adversarial` and `denoisi
 
 import copy
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
@@ -22,7 +23,7 @@ from hqgan.quantum import QuantumLayer
 from hqgan.schema import Config, OptimiserSection
 
 
-class Trainer:
+class Trainer(ABC):
     """A generator, its moving average, perhaps a critic, and the one step that advances them.
 
     Args:
@@ -89,9 +90,9 @@ class Trainer:
                 raise diverged(f"{key} is {value}", images_seen)
         return logs
 
+    @abstractmethod
     def advance(self, images_seen: int) -> dict[str, float]:
         """The step itself, unchecked."""
-        raise NotImplementedError
 
     @torch.no_grad()
     def update_average(self, images_seen: int) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from hqgan.data import Dataset, load_dataset
@@ -137,7 +138,8 @@ def trained(cell: Cell, dataset: Dataset) -> dict[str, Any]:
     A training that was stopped has no state of its end; its clock is then that of its last line or
     snapshot. The speed is that of its steps, without what the model did beforehand.
     """
-    generator, critic = build_models(cell.config, len(dataset.classes))
+    with torch.device("meta"):  # to be counted, not used
+        generator, critic = build_models(cell.config, len(dataset.classes))
     metrics = cell.run / METRICS
     lines = list(read_records(metrics)) if metrics.is_file() else []
     state = load_state(cell.run)
