@@ -43,7 +43,12 @@ IMPORTS_ONLY_ERRORS_AND_SCHEMA = {"config", "schema"}
 QUANTUM_NEEDS = {"torch", "numpy", "numba", "llvmlite"}  # llvmlite comes with numba
 
 # Where a distribution's import name is not its own name.
-IMPORT_NAMES = {"pillow": "PIL", "pyyaml": "yaml", "lightning-fabric": "lightning_fabric"}
+IMPORT_NAMES = {
+    "pillow": "PIL",
+    "pyyaml": "yaml",
+    "lightning-fabric": "lightning_fabric",
+    "scikit-learn": "sklearn",
+}
 
 
 class Import(NamedTuple):
