@@ -25,6 +25,7 @@ FLOORS = {
     "data": 2,
     "schema": 2,  # the keys of a configuration
     "config": 3,
+    "protocol": 4,  # of a study
     "training": 4,
     "evaluation": 4,
     "workflows": 5,

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -23,6 +23,7 @@ from hqgan.schema import Config
 # Keys that may differ when a run is continued: how far it goes and where it runs, not what is
 # computed. The data are compared by content, so their folder may move.
 FREE_TO_CHANGE = ("kimg", "device", "data.path", "save_every_kimg")
+Model = TypeVar("Model", bound=BaseModel)
 KIT = "kit"  # presets/kit.yaml, what `+kit` lays over another preset
 
 
@@ -112,17 +113,38 @@ def load_config(
     return validate(values)
 
 
+def own_settings(assignments: Sequence[str], preset: str) -> list[str]:
+    """Those of "a.b=c" and "NAME:a.b=c" that concern a preset, without its name.
+
+    NAME is also that of NAME+kit.
+    """
+    mine = []
+    for assignment in assignments:
+        name, colon, rest = assignment.partition(":")
+        if not colon or "=" in name:
+            mine.append(assignment)
+        elif name == preset.removesuffix(f"+{KIT}"):
+            mine.append(rest)
+    return mine
+
+
 def validate(values: Mapping[str, Any]) -> Config:
     """Plain values to a `Config`, or a `UsageError` that names every wrong key."""
+    return validated(Config, values, "configuration")
+
+
+def validated(model: type[Model], values: Mapping[str, Any], what: str) -> Model:
+    """Plain values to a `model`, which users call `what`; a `UsageError` names every wrong key."""
     try:
-        return Config.model_validate(values)
+        return model.model_validate(values)
     except ValidationError as error:
+        known = known_keys(model)
         raise UsageError(
-            "the configuration is wrong: " + "; ".join(explain(e) for e in error.errors())
+            f"the {what} is wrong: " + "; ".join(explain(e, known) for e in error.errors())
         ) from error
 
 
-def explain(error: Mapping[str, Any]) -> str:
+def explain(error: Mapping[str, Any], known: Sequence[str]) -> str:
     """One pydantic error as a phrase with the key, the value seen and what is expected."""
     place = [str(part) for part in error["loc"]]
     part = place[0] if place else ""
@@ -130,7 +152,6 @@ def explain(error: Mapping[str, Any]) -> str:
     model = place.pop(1) if part in ("generator", "critic") and len(place) > 1 else None
     key = ".".join(place)
     if error["type"] == "extra_forbidden":
-        known = known_keys(Config)
         if key in known:
             return f"key {key!r} is not one of the {part} {model!r}"
         return f"unknown key {key!r}.{did_you_mean(key, known)}"
@@ -218,7 +239,7 @@ def assign(values: dict[str, Any], key: str, value: Any) -> None:
     values[last] = value
 
 
-def to_yaml(config: Config) -> str:
+def to_yaml(config: BaseModel) -> str:
     """The whole configuration, as config.yaml holds it."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 

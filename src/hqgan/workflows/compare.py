@@ -15,7 +15,14 @@ from typing import Any
 
 import torch
 
-from hqgan.config import KIT, did_you_mean, load_config, preset_names, read_config
+from hqgan.config import (
+    KIT,
+    did_you_mean,
+    load_config,
+    own_settings,
+    preset_names,
+    read_config,
+)
 from hqgan.data import EMBEDDED, Dataset, load_dataset, require_trainable
 from hqgan.errors import DataError, RunError, UsageError
 from hqgan.evaluation import load_extractor
@@ -142,7 +149,9 @@ def plan(
             )
             continue
         for seed in range(seeds):
-            config = load_config(model, None, {**overrides, "seed": seed}, own(assignments, model))
+            config = load_config(
+                model, None, {**overrides, "seed": seed}, own_settings(assignments, model)
+            )
             config = resolved(config, make_fabric(config.device, config.precision))
             folder = out / f"{model}-seed{seed}"
             cells.append(cell(model=model, config=config, run=folder, out=folder))
@@ -183,18 +192,6 @@ def require_own_settings(assignments: Sequence[str], models: Sequence[str]) -> N
                 f"--set {assignment} would give a model another {key} than the others: a table "
                 "has one for all, by its own option"
             )
-
-
-def own(assignments: Sequence[str], model: str) -> list[str]:
-    """The settings that concern a model, without its name."""
-    mine = []
-    for assignment in assignments:
-        name, colon, rest = assignment.partition(":")
-        if not colon or "=" in name:
-            mine.append(assignment)
-        elif name == model.removesuffix(f"+{KIT}"):
-            mine.append(rest)
-    return mine
 
 
 def check(cell: Cell, dataset: Dataset) -> None:
