@@ -25,18 +25,19 @@ FLOORS = {
     "data": 2,
     "schema": 2,  # the keys of a configuration
     "config": 3,
-    "protocol": 4,  # of a study
     "training": 4,
     "evaluation": 4,
-    "workflows": 5,
-    "app": 6,
-    "report": 6,
-    "doctor": 6,
-    "console": 6,  # how commands print
-    "cli_data": 7,
-    "cli": 8,
-    "__main__": 9,
-    "__init__": 9,
+    "protocol": 5,  # of a study, which names what evaluation measures
+    "workflows": 6,
+    "app": 7,
+    "report": 7,
+    "doctor": 7,
+    "console": 7,  # how commands print
+    "cli_data": 8,
+    "cli_study": 8,
+    "cli": 9,
+    "__main__": 10,
+    "__init__": 10,
 }
 IMPORTS_ONLY_ERRORS_AND_SCHEMA = {"config", "schema"}
 

@@ -10,19 +10,9 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from hqgan.config import did_you_mean, preset_names, read_yaml, validated
+from hqgan.data import EMBEDDED
+from hqgan.evaluation.classification import MEASURES
 from hqgan.schema import Count, Kimg, Positive, Section, absolute_path
-
-MEASURES = (
-    "accuracy",
-    "balanced_accuracy",
-    "precision",
-    "recall",
-    "f1",
-    "auroc",
-    "ece",
-    "brier",
-)
-EMBEDDED = "embedded"
 
 Ratio = Literal["max", "median"] | Annotated[float, Field(gt=0, le=100)]
 LabelFraction = Annotated[float, Field(gt=0, le=1)]

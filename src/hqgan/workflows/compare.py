@@ -5,7 +5,6 @@ A comparison is a folder with one subfolder for each model and seed (see `hqgan.
 which `hqgan.workflows.table` makes of the cells.
 """
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -24,7 +23,7 @@ from hqgan.config import (
     read_config,
 )
 from hqgan.data import EMBEDDED, Dataset, load_dataset, require_trainable
-from hqgan.errors import DataError, RunError, UsageError
+from hqgan.errors import DataError, UsageError
 from hqgan.evaluation import load_extractor
 from hqgan.evaluation.run import CURVE_FAKES, MOST_FAKES, require_split
 from hqgan.models import find_snapshot, load_snapshot
@@ -32,13 +31,13 @@ from hqgan.schema import absolute_path
 from hqgan.training import Callbacks
 from hqgan.training.fabric import make_fabric
 from hqgan.training.loop import require_room, resolved
-from hqgan.training.runs import CONFIG, require_continuable, write_atomically
+from hqgan.training.runs import CONFIG, require_continuable
 from hqgan.training.trainer import build_models
 from hqgan.workflows.cell import Cell, Recipe, run_cell
 from hqgan.workflows.executor import require_executor, run_all
+from hqgan.workflows.settings import begin, require_same
 from hqgan.workflows.table import Comparison, tabulate
 
-SETTINGS = "settings.json"
 SHARED = ("preset", "data", "data.path", "data.label", "size", "kimg", "seed", "device")
 UNBOUNDED_KIMG = 99_999  # of a comparison by time
 
@@ -171,7 +170,7 @@ def plan(
         "extractor": str(chosen),
         "by": "images" if budget is None else "time",
     }
-    require_same(out, settings)
+    require_same(out, settings, "comparison")
     return Plan(out, tuple(cells), dataset, reference, settings)
 
 
@@ -217,31 +216,6 @@ def check(cell: Cell, dataset: Dataset) -> None:
         )
 
 
-def require_same(out: Path, settings: dict[str, Any]) -> None:
-    """Raise unless `out` is free or holds a comparison with these settings."""
-    if out.exists() and not out.is_dir():
-        raise RunError(f"{out} is a file; --out must name a folder for the comparison")
-    file = out / SETTINGS
-    if not file.is_file():
-        if out.is_dir() and any(out.iterdir()):
-            raise RunError(f"{out} is not empty and not a comparison; choose another --out")
-        return
-    try:
-        before = dict(json.loads(file.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise RunError(f"{file} is damaged: {error}; choose another --out") from error
-    differing = [
-        f"{key}: {before.get(key)!r} -> {value!r}"
-        for key, value in settings.items()
-        if before.get(key) != value
-    ]
-    if differing:
-        raise UsageError(
-            f"{out} holds a comparison that was made otherwise ({'; '.join(differing)}), and its "
-            "numbers cannot share a table with these; keep the old values, or choose another --out"
-        )
-
-
 def compare(
     chosen: Plan, executor: str = "local", callbacks: Callbacks | None = None
 ) -> Comparison:
@@ -252,14 +226,7 @@ def compare(
     """
     tell = callbacks or Callbacks()
     require_executor(executor)
-    settings = json.dumps(chosen.settings, indent=1) + "\n"
-    try:
-        chosen.out.mkdir(parents=True, exist_ok=True)
-        write_atomically(chosen.out / SETTINGS, settings.encode())
-    except OSError as error:
-        raise RunError(
-            f"cannot write to {chosen.out}: {error.strerror}; choose another --out"
-        ) from error
+    begin(chosen.out, chosen.settings)
     open_cells = [cell for cell in chosen.cells if cell.done() is None]
     # A cluster's workers speak to nobody.
     function = partial(run_cell, callbacks=callbacks) if executor == "local" else run_cell

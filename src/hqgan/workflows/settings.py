@@ -1,0 +1,54 @@
+"""What the numbers in one folder have in common: written when it is begun, refused when it differs.
+
+A comparison and a study are folders of many runs. settings.json says what must be equal for their
+numbers to share a table.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from hqgan.errors import RunError, UsageError
+from hqgan.training.runs import write_atomically
+
+SETTINGS = "settings.json"
+
+
+def require_same(out: Path, settings: dict[str, Any], what: str) -> None:
+    """Raise unless `out` is free or holds a `what` that was begun with these settings.
+
+    Raises:
+        UsageError: a setting differs; the message names it.
+        RunError: a file, a folder of something else, or damaged settings.
+    """
+    if out.exists() and not out.is_dir():
+        raise RunError(f"{out} is a file; --out must name a folder for the {what}")
+    file = out / SETTINGS
+    if not file.is_file():
+        if out.is_dir() and any(out.iterdir()):
+            raise RunError(f"{out} is not empty and not a {what}; choose another --out")
+        return
+    try:
+        before = dict(json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise RunError(f"{file} is damaged: {error}; choose another --out") from error
+    differing = [
+        f"{key}: {before.get(key)!r} -> {value!r}"
+        for key, value in settings.items()
+        if before.get(key) != value
+    ]
+    if differing:
+        raise UsageError(
+            f"{out} holds a {what} that was made otherwise ({'; '.join(differing)}), and its "
+            "numbers cannot share a table with these; keep the old values, or choose another --out"
+        )
+
+
+def begin(out: Path, settings: dict[str, Any]) -> None:
+    """Make the folder and write its settings; RunError where that is not possible."""
+    content = json.dumps(settings, indent=1) + "\n"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        write_atomically(out / SETTINGS, content.encode())
+    except OSError as error:
+        raise RunError(f"cannot write to {out}: {error.strerror}; choose another --out") from error

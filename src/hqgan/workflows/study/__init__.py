@@ -1,0 +1,6 @@
+"""A controlled study of whether synthetic images help a classifier."""
+
+from hqgan.workflows.study.plan import Plan as Plan
+from hqgan.workflows.study.plan import plan as plan
+from hqgan.workflows.study.results import StudyResult as StudyResult
+from hqgan.workflows.study.study import study as study

@@ -1,0 +1,289 @@
+"""The cells of a study: what is trained, each in a folder of its own, so that none is done twice.
+
+    generators/PRESET-f1-seed0      a run, and how well its images are told from real ones
+    judges/f1-seed0                 the classifier of real images that filters synthetic ones
+    pools/PRESET-f1-seed0-...       synthetic images, filtered; arms take the first ones they need
+    classifiers/ARM-NAME-f1-seed0   what is compared
+
+Seed i has a generator, a judge and classifiers of its own. At label fraction f all of them see the
+same fraction of the lesions of train. val chooses a classifier's step and sets the thresholds of
+filters; test is read by `predict_test` alone.
+"""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hqgan.config import load_config, own_settings
+from hqgan.data import Dataset, load_dataset
+from hqgan.data.fractions import lesion_fraction
+from hqgan.errors import RunError, TrainingStopped
+from hqgan.evaluation import load_extractor
+from hqgan.evaluation.detectability import detectability
+from hqgan.evaluation.run import class_mixed_fakes
+from hqgan.models import load_snapshot, snapshots
+from hqgan.protocol import Arm, Protocol
+from hqgan.schema import Config
+from hqgan.training import Callbacks, train
+from hqgan.training.classification import (
+    ClassifierRecipe,
+    fit_classifier,
+    load_classifier,
+    predict,
+    save_classifier,
+)
+from hqgan.training.fabric import make_fabric
+from hqgan.training.loop import resolved
+from hqgan.training.runs import write_atomically
+from hqgan.workflows.synthesis import CopyFilter, balanced_counts, synthesise
+
+CELL, POOL = "cell.json", "pool.npz"
+JUDGE = "resnet-small"
+
+
+@dataclass(frozen=True)
+class Study:
+    """What all cells share: the study's folder, its protocol, the Inception weights if any."""
+
+    out: Path
+    protocol: Protocol
+    weights: str | None = None
+
+    def load(self, split: str) -> Dataset:
+        """One split of the data, whole."""
+        p = self.protocol
+        return load_dataset(p.data, split, p.size, label=p.label)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One task of a study, picklable: a seed at a label fraction; `run` does it, once."""
+
+    study: Study
+    fraction: float
+    seed: int
+
+    @property
+    def draw(self) -> str:
+        """As folders call the fraction and the seed."""
+        return f"f{self.fraction:g}-seed{self.seed}"
+
+    @property
+    def folder(self) -> Path:
+        """Where the results lie."""
+        raise NotImplementedError
+
+    @property
+    def name(self) -> str:
+        """As people call it."""
+        return str(self.folder.relative_to(self.study.out))
+
+    def train_split(self) -> Dataset:
+        """The real images that this seed has at this fraction."""
+        return lesion_fraction(self.study.load("train"), self.fraction, self.seed)
+
+    def done(self) -> dict[str, Any] | None:
+        """What `run` wrote, or None."""
+        try:
+            record: dict[str, Any] = json.loads((self.folder / CELL).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return record
+
+    def run(self, tell: Callbacks) -> dict[str, Any]:
+        """Do what is left to do; returns what `done` then does."""
+        found = self.done()
+        if found is not None:
+            return found
+        tell.message(f"{self.name}: begun")
+        started = time.perf_counter()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        record = self.work(tell) | {"seconds": round(time.perf_counter() - started, 1)}
+        write_atomically(self.folder / CELL, (json.dumps(record, indent=1) + "\n").encode())
+        return record
+
+    def work(self, tell: Callbacks) -> dict[str, Any]:
+        """The work itself; its record is written when it is done."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class GeneratorCell(Cell):
+    """A generator of the frozen recipe, trained on the real images of its seed and fraction."""
+
+    preset: str
+
+    @property
+    def folder(self) -> Path:
+        return self.study.out / "generators" / f"{self.preset}-{self.draw}"
+
+    def config(self) -> Config:
+        """Of its training, complete."""
+        p = self.study.protocol
+        overrides = {
+            "data.path": p.data,
+            "data.label": p.label,
+            "size": p.size,
+            "kimg": p.generators.kimg,
+            "seed": self.seed,
+            "device": p.device,
+        }
+        settings = own_settings(p.generators.set, self.preset)
+        config = load_config(self.preset, None, overrides, settings)
+        return resolved(config, make_fabric(config.device, config.precision))
+
+    def work(self, tell: Callbacks) -> dict[str, Any]:
+        real = self.train_split()
+        run, stopped = self.folder / "run", None
+        try:
+            train(self.config(), run, real, tell)
+        except TrainingStopped as error:  # a result too: its last snapshot is what there is
+            stopped = str(error)
+            tell.message(f"{self.name}: {stopped}")
+        if not snapshots(run):
+            raise RunError(f"{self.name} was stopped before its first snapshot: {stopped}")
+        generator, about = load_snapshot(run)
+        val = self.study.load("val")
+        extractor = load_extractor(self.study.weights, self.study.protocol.extractor)
+        fakes, _ = class_mixed_fakes(generator, val, len(val), self.seed)
+        told = detectability(extractor(val.images), extractor(fakes), val.groups, self.seed)
+        return {
+            "images_seen": about.images_seen,
+            "real_images": len(real),
+            "stopped": stopped,
+            "detectability": told,
+            "extractor": str(extractor),
+        }
+
+
+@dataclass(frozen=True)
+class JudgeCell(Cell):
+    """The classifier that filters: of real images alone, augmented, classes weighted."""
+
+    @property
+    def folder(self) -> Path:
+        return self.study.out / "judges" / self.draw
+
+    def recipe(self) -> ClassifierRecipe:
+        """As many steps as the classifiers that are compared."""
+        steps = self.study.protocol.classifier.steps
+        return ClassifierRecipe(
+            name=JUDGE, steps=steps, augmentation="standard", balance="class-weights"
+        )
+
+    def work(self, tell: Callbacks) -> dict[str, Any]:
+        real, val = self.train_split(), self.study.load("val")
+        fitted = fit_classifier(self.recipe(), real.images, real.labels, val, self.seed)
+        save_classifier(fitted, self.folder / "classifier")
+        return {"step": fitted.step, "curve": fitted.curve}
+
+
+@dataclass(frozen=True)
+class PoolCell(Cell):
+    """The synthetic images of a generator that pass an arm's filters, as many as any arm needs."""
+
+    generator: GeneratorCell
+    judge: JudgeCell | None
+    copy_filter: bool
+    counts: tuple[int, ...]
+
+    @property
+    def folder(self) -> Path:
+        filters = {"class": self.judge is not None, "copy": self.copy_filter}
+        kind = "+".join(name for name, on in filters.items() if on) or "no"
+        return self.study.out / "pools" / f"{self.generator.preset}-{self.draw}-{kind}-filter"
+
+    def work(self, tell: Callbacks) -> dict[str, Any]:
+        real = self.train_split()
+        copies = CopyFilter.fit(real, self.study.load("val")) if self.copy_filter else None
+        judge = load_classifier(self.judge.folder / "classifier") if self.judge else None
+        generator, _ = load_snapshot(self.generator.folder / "run")
+        made = synthesise(generator, self.counts, real, seed=self.seed, copies=copies, judge=judge)
+        np.savez(self.folder / POOL, images=made.images, labels=made.labels)
+        return {"per_class": [asdict(report) for report in made.per_class]}
+
+    def take(self, counts: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        """The first images of each class: uint8 (n, S, S, 3) and labels; fewer where too few."""
+        with np.load(self.folder / POOL) as pool:
+            images, labels = pool["images"], pool["labels"]
+        rows = [np.flatnonzero(labels == y)[:count] for y, count in enumerate(counts)]
+        chosen = np.concatenate(rows)
+        return images[chosen], labels[chosen]
+
+
+@dataclass(frozen=True)
+class ClassifierCell(Cell):
+    """One arm's classifier: its training images, its training, and what it says of a split."""
+
+    arm_name: str
+    arm: Arm
+    classifier: str
+    pool: PoolCell | None
+
+    @property
+    def folder(self) -> Path:
+        kind = self.classifier.replace("/", "_").replace(":", "_")
+        return self.study.out / "classifiers" / f"{self.arm_name}-{kind}-{self.draw}"
+
+    def recipe(self) -> ClassifierRecipe:
+        """Equal in all arms, but for augmentation and balance."""
+        section = self.study.protocol.classifier
+        recipe = ClassifierRecipe(
+            name=self.classifier,
+            steps=section.steps,
+            batch=section.batch,
+            augmentation=self.arm.augmentation,
+            balance=self.arm.balance,
+            weights=section.weights if self.classifier != JUDGE else None,
+        )
+        if section.learning_rate is None:
+            return recipe
+        return replace(recipe, learning_rate=section.learning_rate)
+
+    def images(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The training set: uint8 (N, S, S, 3), labels (N,), and whether synthetic (N,)."""
+        real = self.train_split()
+        parts = [(real.images, real.labels)] if self.arm.real else []
+        if self.pool is not None:
+            parts.append(self.pool.take(synthetic_counts(self.arm, real.counts)))
+        images, labels = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return images, labels, np.arange(len(labels)) >= len(real) * self.arm.real
+
+    def work(self, tell: Callbacks) -> dict[str, Any]:
+        images, labels, synthetic = self.images()
+        val = self.study.load("val")
+        fitted = fit_classifier(self.recipe(), images, labels, val, self.seed)
+        save_classifier(fitted, self.folder / "classifier")
+        self.predict(val)
+        kinds = {"real": labels[~synthetic], "synthetic": labels[synthetic]}
+        counts = {k: np.bincount(y, minlength=len(val.classes)) for k, y in kinds.items()}
+        return {
+            "step": fitted.step,
+            "curve": fitted.curve,
+            **{kind: count.tolist() for kind, count in counts.items()},
+        }
+
+    def predict(self, split: Dataset) -> None:
+        """Write the probabilities of a split, which `probabilities` reads."""
+        found = predict(load_classifier(self.folder / "classifier"), split.images)
+        np.save(self.folder / f"{split.split}.npy", found)
+
+    def probabilities(self, split: Dataset) -> np.ndarray:
+        """Float32 (N, K); computed where they are not there yet."""
+        file = self.folder / f"{split.split}.npy"
+        if not file.is_file():
+            self.predict(split)
+        return np.load(file)
+
+
+def synthetic_counts(arm: Arm, real: np.ndarray) -> np.ndarray:
+    """Synthetic images of each class (K,) that an arm adds to `real` ones (K,), or replaces by."""
+    assert not isinstance(arm.ratio, list)
+    added = balanced_counts(real, arm.ratio)
+    # Without real images, as many in all as the arm would have with them.
+    return added if arm.real or not isinstance(arm.ratio, str) else added + real

@@ -1,0 +1,165 @@
+"""From a protocol to the cells of a study, and everything that is refused before any of them."""
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from hqgan.config import differences
+from hqgan.data import Dataset, open_source, require_trainable
+from hqgan.data.fractions import lesion_fraction
+from hqgan.data.leaks import require_separate
+from hqgan.errors import UsageError
+from hqgan.evaluation import load_extractor
+from hqgan.models.classifier import build_classifier
+from hqgan.protocol import Arm, Protocol, read_protocol
+from hqgan.schema import absolute_path
+from hqgan.training.loop import require_room
+from hqgan.training.trainer import build_models
+from hqgan.workflows.settings import require_same
+from hqgan.workflows.study.cells import (
+    Cell,
+    ClassifierCell,
+    GeneratorCell,
+    JudgeCell,
+    PoolCell,
+    Study,
+    synthetic_counts,
+)
+
+PROTOCOL, OPENED = "protocol.yaml", "test-opened.json"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cells of a study in the order in which they need each other, and what is fixed."""
+
+    study: Study
+    stages: tuple[tuple[Cell, ...], ...]
+    val: Dataset
+    warnings: tuple[str, ...]
+    settings: dict[str, Any]
+
+    @property
+    def cells(self) -> list[Cell]:
+        """All of them."""
+        return [cell for stage in self.stages for cell in stage]
+
+    @property
+    def classifiers(self) -> list[ClassifierCell]:
+        """What is compared, in the order of the protocol's arms."""
+        return [cell for cell in self.stages[-1] if isinstance(cell, ClassifierCell)]
+
+    def opened(self) -> bool:
+        """Whether the test split was opened before."""
+        return (self.study.out / OPENED).is_file()
+
+
+def plan(protocol: Protocol, out: Path, *, weights: str | None = None) -> Plan:
+    """Lay out a study in the folder `out`, new or begun with the same protocol.
+
+    Args:
+        protocol: see `hqgan.protocol`.
+        out: the study's folder.
+        weights: Inception weights (see `load_extractor`).
+
+    Raises:
+        UsageError: the folder holds another study, a classifier or a setting that cannot be.
+        DataError: classes, lesions or images that make a study meaningless (see
+            `require_separate`).
+    """
+    weights = weights or os.environ.get("HQGAN_INCEPTION") or None
+    study = Study(out.absolute(), protocol, weights and absolute_path(weights))
+    train, val = study.load("train"), study.load("val")
+    splits = [val]
+    if open_source(protocol.data, label=protocol.label).split("test"):
+        splits.append(study.load("test"))
+    warnings = list(require_separate(train, *splits))
+    for column in protocol.groups:
+        if column not in val.metadata:
+            known = ", ".join(val.metadata) or "none"
+            raise UsageError(
+                f"groups names the column {column!r}, which {protocol.data} does not have "
+                f"(columns are: {known})"
+            )
+    stages = lay_out(study, train)
+    for cell in stages[0]:
+        if isinstance(cell, GeneratorCell):
+            check_generator(cell, train)
+    for name in protocol.classifiers:
+        build_classifier(name, len(train.classes), protocol.size, protocol.classifier.weights)
+    settings = {
+        "train_checksum": train.checksum,
+        "val_checksum": val.checksum,
+        "extractor": str(load_extractor(study.weights, protocol.extractor)),
+    }
+    require_same_protocol(study.out, protocol)
+    require_same(study.out, settings, "study")
+    return Plan(study, stages, val, tuple(warnings), settings)
+
+
+def lay_out(study: Study, train: Dataset) -> tuple[tuple[Cell, ...], ...]:
+    """Generators and judges, then pools, then classifiers; each once."""
+    protocol = study.protocol
+    first: dict[Path, Cell] = {}
+    pools: dict[Path, PoolCell] = {}
+    last: list[Cell] = []
+    for fraction in protocol.fractions:
+        for seed in range(protocol.seeds):
+            real = lesion_fraction(train, fraction, seed).counts
+            for name, arm in protocol.expanded().items():
+                pool = None
+                if arm.generator is not None:
+                    pool = pool_of(study, fraction, seed, arm, real)
+                    known = pools.get(pool.folder, pool)
+                    most = np.maximum(pool.counts, known.counts)
+                    pools[pool.folder] = replace(pool, counts=tuple(most.tolist()))
+                    for cell in (pool.generator, pool.judge):
+                        if cell is not None:
+                            first[cell.folder] = cell
+                last += [
+                    ClassifierCell(study, fraction, seed, name, arm, classifier, pool)
+                    for classifier in protocol.classifiers
+                ]
+    return tuple(first.values()), tuple(pools.values()), tuple(last)
+
+
+def pool_of(study: Study, fraction: float, seed: int, arm: Arm, real: np.ndarray) -> PoolCell:
+    """The synthetic images that an arm takes its own from, given the real ones (K,) it has."""
+    assert arm.generator is not None
+    return PoolCell(
+        study,
+        fraction,
+        seed,
+        GeneratorCell(study, fraction, seed, arm.generator),
+        JudgeCell(study, fraction, seed) if arm.class_filter else None,
+        arm.copy_filter,
+        tuple(synthetic_counts(arm, real).tolist()),
+    )
+
+
+def check_generator(cell: GeneratorCell, train: Dataset) -> None:
+    """Refuse a generator that cannot be trained on this split."""
+    config = cell.config()
+    real = lesion_fraction(train, cell.fraction, cell.seed)
+    require_trainable(real, config.batch)
+    with torch.device("meta"):  # shapes without memory
+        generator, _ = build_models(config, len(train.classes))
+    require_room(generator, config, len(real))
+
+
+def require_same_protocol(out: Path, protocol: Protocol) -> None:
+    """A study that was looked at and then changed proves nothing, so it cannot be changed."""
+    file = out / PROTOCOL
+    if not file.is_file():
+        return
+    changed = differences(read_protocol(file), protocol)
+    if changed:
+        raise UsageError(
+            f"{out} holds a study with another protocol ({'; '.join(changed)}). A protocol is "
+            "fixed once its study has begun, the number of seeds included, or its tests would not "
+            "hold: keep it, or choose another --out for a new study"
+        )

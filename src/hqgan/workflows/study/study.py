@@ -1,0 +1,64 @@
+"""Run a study: what `hqgan study` does."""
+
+import json
+from datetime import UTC, datetime
+from functools import partial
+
+from hqgan.config import to_yaml
+from hqgan.errors import RunError
+from hqgan.training import Callbacks
+from hqgan.training.runs import write_atomically
+from hqgan.workflows.executor import require_executor, run_all
+from hqgan.workflows.settings import begin
+from hqgan.workflows.study.cells import Cell
+from hqgan.workflows.study.plan import OPENED, PROTOCOL, Plan
+from hqgan.workflows.study.results import StudyResult, tabulate
+
+
+def study(
+    chosen: Plan,
+    *,
+    final: bool = False,
+    executor: str = "local",
+    callbacks: Callbacks | None = None,
+) -> StudyResult:
+    """Do the cells that are not done yet, then test every classifier on val, or once on test.
+
+    Args:
+        chosen: see `plan`.
+        final: opens the test split, after all training; test-opened.json records it.
+        executor: see `run_all`.
+        callbacks: receivers of messages and progress.
+
+    Raises:
+        HqganError: as the cells and `run_all` do; what is done is kept.
+    """
+    tell = callbacks or Callbacks()
+    require_executor(executor)
+    study = chosen.study
+    begin(study.out, chosen.settings)
+    write_atomically(study.out / PROTOCOL, to_yaml(study.protocol).encode())
+    # A cluster's workers speak to nobody.
+    function = partial(run_cell, tell=tell) if executor == "local" else run_cell
+    for stage in chosen.stages:
+        left = [cell for cell in stage if cell.done() is None]
+        for count, (index, record) in enumerate(run_all(function, left, executor), 1):
+            seconds = record["seconds"]
+            tell.message(f"{left[index].name}: done in {seconds:.0f} s, {count} of {len(left)}")
+    if not final:
+        return tabulate(chosen, chosen.val, final)
+    test = study.load("test")
+    opened = study.out / OPENED
+    if not opened.is_file():
+        about = {"opened": datetime.now(UTC).isoformat(), "checksum": test.checksum}
+        write_atomically(opened, (json.dumps(about, indent=1) + "\n").encode())
+    elif json.loads(opened.read_text(encoding="utf-8"))["checksum"] != test.checksum:
+        raise RunError(
+            f"{opened} says that the test split was opened with other images; it is opened once"
+        )
+    return tabulate(chosen, test, final)
+
+
+def run_cell(cell: Cell, tell: Callbacks | None = None) -> dict[str, object]:
+    """Module-level, for clusters."""
+    return cell.run(tell or Callbacks())
