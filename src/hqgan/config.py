@@ -244,7 +244,7 @@ def to_yaml(config: BaseModel) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
-def differences(old: Config, new: Config) -> list[str]:
+def differences(old: BaseModel, new: BaseModel) -> list[str]:
     """Keys whose change would make a continued run another run, as "key: old -> new"."""
 
     def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -14,6 +14,8 @@ from hqgan.data import EMBEDDED
 from hqgan.evaluation.classification import MEASURES
 from hqgan.schema import Count, Kimg, Positive, Section, absolute_path
 
+SYNTHETIC = ("ratio", "class_filter", "copy_filter", "real")  # keys of arms with a generator
+
 Ratio = Literal["max", "median"] | Annotated[float, Field(gt=0, le=100)]
 LabelFraction = Annotated[float, Field(gt=0, le=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9+._-]*$", max_length=60)]
@@ -42,15 +44,11 @@ class Arm(Section):
 
     @model_validator(mode="after")
     def only_generators_add_images(self) -> Self:
-        if self.generator is None and self.model_fields_set & {
-            "ratio",
-            "class_filter",
-            "copy_filter",
-            "real",
-        }:
+        fields = type(self).model_fields
+        stray = [name for name in SYNTHETIC if getattr(self, name) != fields[name].default]
+        if self.generator is None and stray:
             raise ValueError(
-                "ratio, class_filter, copy_filter and real are about synthetic images, so name a "
-                "generator, or leave them out"
+                f"{stray[0]} is about synthetic images, so name a generator, or leave it out"
             )
         if self.generator is not None and self.generator not in preset_names():
             raise ValueError(

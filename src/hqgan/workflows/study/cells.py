@@ -22,7 +22,7 @@ import numpy as np
 from hqgan.config import load_config, own_settings
 from hqgan.data import Dataset, load_dataset
 from hqgan.data.fractions import lesion_fraction
-from hqgan.errors import RunError, TrainingStopped
+from hqgan.errors import DataError, RunError, TrainingStopped
 from hqgan.evaluation import load_extractor
 from hqgan.evaluation.detectability import detectability
 from hqgan.evaluation.run import class_mixed_fakes
@@ -250,8 +250,15 @@ class ClassifierCell(Cell):
         real = self.train_split()
         parts = [(real.images, real.labels)] if self.arm.real else []
         if self.pool is not None:
-            parts.append(self.pool.take(synthetic_counts(self.arm, real.counts)))
+            parts.append(self.pool.take(synthetic_counts(self.arm, real.counts).tolist()))
         images, labels = (np.concatenate(part) for part in zip(*parts, strict=True))
+        missing = np.flatnonzero(np.bincount(labels, minlength=len(real.classes)) == 0)
+        if len(missing):
+            raise DataError(
+                f"{self.name}: the filters left no synthetic image of class "
+                f"{real.classes[missing[0]]}, and the arm has no real ones; a study with longer "
+                "generators.kimg, or with class_filter: false, would have some"
+            )
         return images, labels, np.arange(len(labels)) >= len(real) * self.arm.real
 
     def work(self, tell: Callbacks) -> dict[str, Any]:

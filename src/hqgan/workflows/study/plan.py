@@ -11,7 +11,7 @@ import torch
 from hqgan.config import differences
 from hqgan.data import Dataset, open_source, require_trainable
 from hqgan.data.fractions import lesion_fraction
-from hqgan.data.leaks import require_separate
+from hqgan.data.leaks import missing_classes, require_separate
 from hqgan.errors import UsageError
 from hqgan.evaluation import load_extractor
 from hqgan.models.classifier import build_classifier
@@ -77,7 +77,8 @@ def plan(protocol: Protocol, out: Path, *, weights: str | None = None) -> Plan:
     splits = [val]
     if open_source(protocol.data, label=protocol.label).split("test"):
         splits.append(study.load("test"))
-    warnings = list(require_separate(train, *splits))
+    require_separate(train, *splits)
+    warnings = missing_classes(*splits)
     for column in protocol.groups:
         if column not in val.metadata:
             known = ", ".join(val.metadata) or "none"
@@ -156,7 +157,8 @@ def require_same_protocol(out: Path, protocol: Protocol) -> None:
     file = out / PROTOCOL
     if not file.is_file():
         return
-    changed = differences(read_protocol(file), protocol)
+    before = read_protocol(file).model_copy(update={"data": protocol.data})  # may have moved
+    changed = differences(before, protocol)
     if changed:
         raise UsageError(
             f"{out} holds a study with another protocol ({'; '.join(changed)}). A protocol is "

@@ -168,7 +168,7 @@ def row(
         "synthetic_share": float(synthetic.sum() / (real.sum() + synthetic.sum())),
         "measures": {m: asdict(mean_interval(several, m)) for m in MEASURES},
         "per_class": per_class,
-        "confusion": sum(one.confusion for one in each).tolist(),
+        "confusion": np.sum([one.confusion for one in each], axis=0).tolist(),
         "groups": group_rows(plan, split, several),
         "notes": sorted({note for one in each for note in one.notes}),
     }
