@@ -19,7 +19,7 @@ from hqgan.evaluation.classification import (
     squared_distances,
 )
 from hqgan.evaluation.metrics import MIN_GROUPS, Array, Interval, multinomial
-from hqgan.evaluation.statistics import UPPER, _stretch
+from hqgan.evaluation.statistics import UPPER, student_scale
 
 MACRO = frozenset({"balanced_accuracy", "precision", "recall", "f1", "auroc"})
 ONE_SEED = "one seed: the interval is over lesions alone, how seeds vary is not in it"
@@ -156,7 +156,7 @@ def _bootstrap(
     )
     means = (drawn * resampled).sum(axis=1) / draws
     variance, spread = _variance(values, resampled), float(np.nanvar(means))
-    scale = _stretch(variance, values) * (variance / spread) ** 0.5 if spread > 0.0 else 1.0
+    scale = student_scale(variance, values) * (variance / spread) ** 0.5 if spread > 0.0 else 1.0
     low, high = np.nanpercentile(means, [100 * (1 - UPPER), 100 * UPPER]) - np.nanmean(means)
     interval = (float(value + scale * low), float(value + scale * high))
     notes = [ONE_SEED] if len(pairs) == 1 else []

@@ -166,8 +166,8 @@ def kid_difference(
     weights = multinomial(lesions, replicates, [seed, 0])
     resamples = _resamples(a, weights, seed) - _resamples(b, weights, seed)
     low, high = np.nanpercentile(resamples, [100 * (1 - UPPER), 100 * UPPER])
-    stretch = _stretch(float(np.nanvar(resamples)), values_a, values_b)
-    interval = (float(value + stretch * (low - value)), float(value + stretch * (high - value)))
+    scale = student_scale(float(np.nanvar(resamples)), values_a, values_b)
+    interval = (float(value + scale * (low - value)), float(value + scale * (high - value)))
     return Difference(value, interval, seeds, replicates, ONE_SEED if seeds == 1 else None)
 
 
@@ -199,7 +199,7 @@ def _values(model: Sequence[KernelSums]) -> Array:
     )
 
 
-def _stretch(variance: float, *models: Array) -> float:
+def student_scale(variance: float, *models: Array) -> float:
     """Student's over the normal quantile, its degrees of freedom by Satterthwaite's formula.
 
     `variance` is that of the difference; the part of it that the models' own values (S,) show is

@@ -20,7 +20,7 @@ from hqgan.evaluation.trials import (
     paired_t,
     sentence,
     sign_flip,
-    warning,
+    too_few_seeds,
 )
 from hqgan.protocol import Protocol
 from hqgan.workflows.study.cells import ClassifierCell, GeneratorCell, PoolCell
@@ -109,7 +109,7 @@ def tabulate(plan: Plan, split: Dataset, final: bool) -> StudyResult:
     primary = primary_comparisons(protocol, found)
     effects = [one["minimum_detectable_effect"] for one in primary]
     known = [effect for effect in effects if effect is not None]
-    hopeless = warning(protocol.seeds, len(primary))
+    hopeless = too_few_seeds(protocol.seeds, len(primary))
     selected = "the step of every classifier was chosen on val, so its numbers flatter all arms"
     return StudyResult(
         protocol=protocol.model_dump(mode="json"),
