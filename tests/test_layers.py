@@ -33,9 +33,10 @@ FLOORS = {
     "doctor": 6,
     "console": 6,  # how commands print
     "cli_data": 7,
-    "cli": 8,
-    "__main__": 9,
-    "__init__": 9,
+    "cli_study": 8,
+    "cli": 9,
+    "__main__": 10,
+    "__init__": 10,
 }
 IMPORTS_ONLY_ERRORS_AND_SCHEMA = {"config", "schema"}
 
