@@ -256,7 +256,7 @@ def test_an_empty_val_is_refused(train: Dataset, val: Dataset) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"steps": 0}, {"batch": 0}, {"evaluations": 0}, {"balance": "both"}]
+    "change", [{"steps": 0}, {"batch": 1}, {"evaluations": 0}, {"balance": "both"}]
 )
 def test_a_recipe_that_cannot_be_followed_is_refused(change: dict) -> None:
     with pytest.raises(UsageError, match="expected"):

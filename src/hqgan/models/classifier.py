@@ -29,11 +29,13 @@ class Classifier(nn.Module, ABC):
         name: what `build_classifier` calls it.
         classes: number of classes K.
         size: edge S of the images it is made for, pixels.
+        bf16_on_cpu: whether it is trained faster in bfloat16 on a CPU that multiplies in it.
     """
 
     name: str
     classes: int
     size: int
+    bf16_on_cpu: bool = False
 
     def forward(self, images: Tensor) -> Tensor:
         return self.head(self.features(images)).float()
@@ -65,6 +67,7 @@ class SmallResNet(Classifier):
     """
 
     name = "resnet-small"
+    bf16_on_cpu = True  # 1.5 times as fast; depthwise convolutions, elsewhere, a third as fast
 
     def __init__(self, classes: int, size: int, width: int = 48):
         super().__init__()

@@ -54,7 +54,8 @@ class ClassifierRecipe:
         evaluations: times, evenly over the training, at which val is looked at.
 
     Raises:
-        UsageError: for a number below 1, or an augmentation or a balance that is not offered.
+        UsageError: for steps or evaluations below 1, a batch below 2, or an augmentation or a
+            balance that is not offered.
     """
 
     name: str = "resnet-small"
@@ -68,9 +69,11 @@ class ClassifierRecipe:
     evaluations: int = 10
 
     def __post_init__(self) -> None:
-        for key in ("steps", "batch", "evaluations"):
-            if getattr(self, key) < 1:
-                raise UsageError(f"{key} of a classifier is {getattr(self, key)}, expected 1 up")
+        # Batch norm needs two images: one alone is its own mean where the map is a single point.
+        for key, least in (("steps", 1), ("batch", 2), ("evaluations", 1)):
+            if getattr(self, key) < least:
+                seen = getattr(self, key)
+                raise UsageError(f"{key} of a classifier is {seen}, expected {least} or more")
         for key, values in (("augmentation", AUGMENTATIONS), ("balance", BALANCES)):
             if getattr(self, key) not in values:
                 seen = getattr(self, key)
@@ -139,9 +142,10 @@ def fit_classifier(
     with torch.random.fork_rng(range(torch.cuda.device_count())):  # first weights and dropout
         torch.manual_seed(stream_seed(seed, WEIGHT_STREAM))
         classifier = build_classifier(recipe.name, classes, size, recipe.weights).to(device)
-        # Both together are 1.9x as fast for resnet-small on a CPU that multiplies in bfloat16.
+        # 1.3 times as fast on CPUs; torch's annotation of `to` forgets this argument.
         classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        bf16 = torch.autocast(device, torch.bfloat16, enabled=has_bf16(device))
+        faster = has_bf16(device) and (device != "cpu" or classifier.bf16_on_cpu)
+        bf16 = torch.autocast(device, torch.bfloat16, enabled=faster)
         optimiser = torch.optim.AdamW(
             classifier.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
         )
