@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hqgan.cli_data import Json, Label, data_app
+from hqgan import cli_study
+from hqgan.cli_data import DataPath, Json, Label, Seed, data_app
 from hqgan.console import counter, emit, fail, say, stages, training_progress
 from hqgan.errors import HqganError, UsageError
 
@@ -30,13 +31,6 @@ app = typer.Typer(
 app.add_typer(data_app, name="data")
 
 Out = Annotated[Path, typer.Option(help="where results go")]
-Seed = Annotated[int, typer.Option(help="seed of everything random", min=0, max=2**31 - 1)]
-DataPath = Annotated[
-    str | None,
-    typer.Option(
-        "--data", help="folder, csv or npz of images; 'embedded' for the built-in synthetic lesions"
-    ),
-]
 Weights = Annotated[
     str | None,
     typer.Option(
@@ -343,6 +337,9 @@ def doctor(as_json: Json = False) -> None:
         emit({"findings": [asdict(f) for f in findings]})
     if not all(finding.ok for finding in findings):
         raise typer.Exit(1)
+
+
+app.command(epilog="Example: hqgan augment --data images/ --out augmented")(cli_study.augment)
 
 
 def chosen_extractor(weights: str | None, progress: Callable[..., None]) -> "Extractor":

@@ -11,6 +11,13 @@ from hqgan.console import counter, emit, say, stages
 
 data_app = typer.Typer(help="Look at a data set, or fetch a public one.", no_args_is_help=True)
 
+Seed = Annotated[int, typer.Option(help="seed of everything random", min=0, max=2**31 - 1)]
+DataPath = Annotated[
+    str | None,
+    typer.Option(
+        "--data", help="folder, csv or npz of images; 'embedded' for the built-in synthetic lesions"
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object on stdout")]
 Label = Annotated[
     str | None, typer.Option(help="csv column used as class, where there is a choice")

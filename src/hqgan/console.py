@@ -115,4 +115,5 @@ def training_progress() -> Iterator["Callbacks"]:
             message=say,
             decoding=lambda done, total: bars("decoding", done, total),
             progress=progress,
+            stage=bars,
         )

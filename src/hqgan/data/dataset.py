@@ -43,7 +43,7 @@ class Record:
 class Source:
     """The index of a data set: what is in it and how it was split; no image has been opened.
 
-    `kind` is one of folder, ham10000, isic, fitzpatrick17k, medmnist, embedded.
+    `kind` is one of folder, ham10000, isic, fitzpatrick17k, manifest, medmnist, embedded.
     `split_origin` says in words who decided the splits. `warnings` are sentences for the user.
     """
 

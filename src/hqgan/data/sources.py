@@ -1,7 +1,8 @@
 """One door for data: whatever a user points at becomes a `Source`, an index of labelled images.
 
-Understood are a folder per class, label tables (HAM10000, ISIC one-hot, Fitzpatrick17k), MedMNIST
-npz archives, and the word "embedded" for the synthetic lesions. Nothing is decoded here.
+Understood are a folder per class, label tables (HAM10000, ISIC one-hot, Fitzpatrick17k, and the
+manifest of a folder that hqgan wrote), MedMNIST npz archives, and the word "embedded" for the
+synthetic lesions. Nothing is decoded here.
 """
 
 import contextlib
@@ -42,7 +43,8 @@ def open_source(path: str | Path | None, *, label: str | None = None) -> Source:
             nine_partition_label or three_partition_label.
 
     Splits are the source's own where it has them, else the one shipped for HAM10000, else 70/10/20
-    by lesion. Class indices follow the sorted class names.
+    by lesion. Where only val is missing, an eighth of train becomes it, but not of a manifest:
+    `hqgan augment` writes nothing but training images. Class indices follow the sorted class names.
 
     Raises:
         DataError: nothing there, unknown columns, an empty class, labels without any image.
@@ -146,11 +148,11 @@ def _folders(folder: Path) -> Source:
 def _table(path: Path, layout: tables.Layout, label: str | None) -> Source:
     """A label table whose images lie anywhere below its folder."""
     table = tables.read_table(path)
-    files, skipped = _images_below(path.parent)
+    files, skipped = _images_below(path.parent, layout.by_path)
     first: dict[str, tables.Row] = {}
     for row in layout.rows(table, label):
         name = row.id
-        if Path(name).suffix.lower() in IMAGE_SUFFIXES:
+        if not layout.by_path and Path(name).suffix.lower() in IMAGE_SUFFIXES:
             name = name[: -len(Path(name).suffix)]
         if row.problem or not name:
             skipped.append(Skipped(name or "(no name)", row.problem or "the image is not named"))
@@ -305,7 +307,7 @@ def _finish(
             warnings.append(
                 "No lesion ids are known: if several images show one lesion, the splits leak."
             )
-    elif records and not any(record.split == "val" for record in records):
+    elif records and kind != "manifest" and not any(record.split == "val" for record in records):
         chosen = carve_validation(record.group for record in records if record.split == "train")
         records = [
             replace(record, split="val")
@@ -325,19 +327,22 @@ def _finish(
     return Source(path, kind, classes, ordered, tuple(skipped), origin, tuple(warnings))
 
 
-def _images_below(folder: Path) -> tuple[dict[str, Path], list[Skipped]]:
-    """Image files by stem, the first path winning, and the others with their reason."""
+def _images_below(folder: Path, by_path: bool) -> tuple[dict[str, Path], list[Skipped]]:
+    """Image files by path or by stem, the first path winning, and the others with their reason."""
     files: dict[str, Path] = {}
     skipped = []
     for file in _files(folder):
+        path = file.relative_to(folder).as_posix()
+        name = path if by_path else file.stem
         if file.suffix.lower() not in IMAGE_SUFFIXES:
-            if not tables.is_table(file):
-                skipped.append(Skipped(str(file.relative_to(folder)), "not an image by its suffix"))
-        elif file.stem in files:
-            other = files[file.stem].relative_to(folder)
-            skipped.append(Skipped(str(file.relative_to(folder)), f"same name as {other}"))
+            # A manifest says itself what belongs to it.
+            if not (tables.is_table(file) or by_path):
+                skipped.append(Skipped(path, "not an image by its suffix"))
+        elif name in files:
+            other = files[name].relative_to(folder)
+            skipped.append(Skipped(path, f"same name as {other}"))
         else:
-            files[file.stem] = file
+            files[name] = file
     return files, skipped
 
 

@@ -1,4 +1,4 @@
-"""Label tables: HAM10000, ISIC one-hot and Fitzpatrick17k csv files, known by their columns."""
+"""Label tables, known by their columns: HAM10000, ISIC one-hot, Fitzpatrick17k, our manifests."""
 
 import csv
 from collections.abc import Callable, Iterator
@@ -38,12 +38,16 @@ class Row:
 
 @dataclass(frozen=True)
 class Layout:
-    """A known set of columns and how a row of it is read."""
+    """A known set of columns and how a row of it is read.
+
+    `by_path`: an image is named by its path from the table's folder, not by its bare name.
+    """
 
     kind: str
     expected: str
     matches: Callable[[tuple[str, ...]], bool]
     rows: Callable[[Table, str | None], Iterator[Row]]
+    by_path: bool = False
 
 
 def is_table(path: Path) -> bool:
@@ -161,6 +165,19 @@ def _fitzpatrick_rows(table: Table, label: str | None) -> Iterator[Row]:
         )
 
 
+def _manifest_rows(table: Table, label: str | None) -> Iterator[Row]:
+    _refuse_label(table, label)
+    for number, row in enumerate(table.rows, start=2):
+        yield Row(
+            id=row["file"],
+            label=row["class"],
+            group=row.get("lesion", ""),
+            split=split_name(row["split"], f"{table.path}, line {number}"),
+            problem="" if row["class"] else "the column class is empty",
+            metadata=(("synthetic", row["synthetic"]),) if "synthetic" in table.columns else (),
+        )
+
+
 def _refuse_label(table: Table, label: str | None) -> None:
     if label is not None:
         raise UsageError(
@@ -207,5 +224,12 @@ LAYOUTS = (
         "md5hash, fitzpatrick_scale, label [, nine_partition_label, three_partition_label]",
         lambda columns: {"md5hash", "fitzpatrick_scale", "label"} <= set(columns),
         _fitzpatrick_rows,
+    ),
+    Layout(
+        "manifest",
+        "file, class, split [, lesion, synthetic], as `hqgan data prepare` and `augment` write",
+        lambda columns: {"file", "class", "split"} <= set(columns),
+        _manifest_rows,
+        by_path=True,
     ),
 )

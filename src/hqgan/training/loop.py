@@ -58,6 +58,7 @@ class Callbacks:
     message: Callable[[str], None] = lambda text: None
     decoding: Callable[[int, int], None] | None = None
     progress: Callable[[int, int, dict[str, float]], None] = lambda seen, goal, record: None
+    stage: Callable[[str, int, int], None] = lambda name, done, total: None
 
 
 def train(

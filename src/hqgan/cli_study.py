@@ -1,0 +1,89 @@
+"""The commands that ask whether synthetic images help: `hqgan augment`."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hqgan.cli_data import DataPath, Json, Label, Seed
+from hqgan.console import emit, say, training_progress
+from hqgan.errors import UsageError
+
+
+def augment(
+    data: DataPath = None,
+    out: Annotated[Path, typer.Option(help="an absent or empty folder")] = Path("data/augmented"),
+    run: Annotated[
+        Path | None, typer.Option(help="a trained run or snapshot, instead of training one")
+    ] = None,
+    per_class: Annotated[
+        int | None, typer.Option(help="fill every class up to so many images")
+    ] = None,
+    balance: Annotated[
+        str | None,
+        typer.Option(help="fill every class up to the largest (max, default) or median one"),
+    ] = None,
+    preset: Annotated[str | None, typer.Option(help="of the generator, default hybridq")] = None,
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="e.g. generator.qubits=8")
+    ] = None,
+    size: Annotated[int | None, typer.Option(help="edge of the images: 32, 64 or 128")] = None,
+    kimg: Annotated[
+        float | None, typer.Option(help="thousands of real images the generator is trained on")
+    ] = None,
+    init: Annotated[str | None, typer.Option(help="fine-tune the generator from this run")] = None,
+    no_copy_filter: Annotated[
+        bool, typer.Option("--no-copy-filter", help="keep near-copies of training images")
+    ] = False,
+    no_class_filter: Annotated[
+        bool, typer.Option("--no-class-filter", help="keep images not recognised as their class")
+    ] = False,
+    judge_steps: Annotated[
+        int | None, typer.Option(help="training steps of the classifier that recognises them")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps")] = None,
+    label: Label = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Write a balanced training set of real and synthetic images. The same command continues."""
+    from hqgan.config import load_config
+    from hqgan.workflows.augment import augment as run_augmentation
+
+    training = {"--preset": preset, "--set": assignments, "--size": size, "--kimg": kimg}
+    named = [name for name, value in (training | {"--init": init}).items() if value]
+    if run and named:
+        raise UsageError(
+            f"--run takes a generator as it is, and {named[0]} would train one; leave one out"
+        )
+    overrides = {
+        "data.path": data,
+        "data.label": label,
+        "size": size,
+        "kimg": kimg,
+        "seed": seed,
+        "device": device,
+        "init.run": init,
+    }
+    source = run or load_config(preset, None, overrides, assignments or ())
+    with training_progress() as callbacks:
+        result = run_augmentation(
+            source,
+            out,
+            data=data,
+            label=label,
+            per_class=per_class,
+            balance=balance,
+            seed=seed,
+            copy_filter=not no_copy_filter,
+            class_filter=not no_class_filter,
+            judge_steps=judge_steps,
+            device=device or "auto",
+            callbacks=callbacks,
+        )
+    for line in result.lines():
+        say(line)
+    say(f"{result.files:,} images in {result.out}, train split only; overview in {result.grid}")
+    if as_json:
+        emit(asdict(result))
