@@ -47,6 +47,16 @@ def test_a_list_of_ratios_is_an_arm_each(tmp_path: Path) -> None:
     assert arms["hybridq@0.5"].ratio == 0.5
 
 
+def test_data_may_be_named_by_whoever_runs_the_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "study.yaml"
+    file.write_text(SMALLEST.replace("data: embedded\n", ""))
+    monkeypatch.setenv("HQGAN_DATA", "/images")
+    assert read_protocol(file).data == "/images"
+    assert read_protocol(file, "/others").data == "/others"
+
+
 def test_a_relative_path_is_found_from_any_folder(tmp_path: Path) -> None:
     found = protocol(tmp_path, SMALLEST.replace("embedded", "images"))
     assert Path(found.data).is_absolute()
@@ -56,7 +66,7 @@ def test_a_relative_path_is_found_from_any_folder(tmp_path: Path) -> None:
     ("old", "new", "message"),
     [
         ("data: embedded", "data: embedded\nsead: 3", "unknown key 'sead'. Did you mean 'seeds'?"),
-        ("data: embedded", "seeds: 3", "key 'data' is missing"),
+        ("primary:\n  comparisons: [[hybridq, standard]]", "", "key 'primary' is missing"),
         ("data: embedded", "data: embedded\nseeds: 0", "seeds is 0"),
         ("[hybridq, standard]", "[hybrid, standard]", "'hybrid' is no arm"),
         ("[hybridq, standard]", "[standard, standard]", "with itself"),

@@ -340,6 +340,7 @@ def doctor(as_json: Json = False) -> None:
 
 
 app.command(epilog="Example: hqgan augment --data images/ --out augmented")(cli_study.augment)
+app.command(epilog="Example: hqgan study study.yaml --dry-run")(cli_study.study)
 
 
 def chosen_extractor(weights: str | None, progress: Callable[..., None]) -> "Extractor":

@@ -1,4 +1,4 @@
-"""The commands that ask whether synthetic images help: `hqgan augment`."""
+"""The commands that ask whether synthetic images help: `hqgan augment` and `hqgan study`."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -87,3 +87,65 @@ def augment(
     say(f"{result.files:,} images in {result.out}, train split only; overview in {result.grid}")
     if as_json:
         emit(asdict(result))
+
+
+def study(
+    protocol: Annotated[
+        Path | None, typer.Argument(help="YAML that says what is compared (see --example)")
+    ] = None,
+    data: DataPath = None,
+    out: Annotated[
+        Path | None, typer.Option(help="the study's folder (default: runs/NAME-OF-THE-FILE)")
+    ] = None,
+    final: Annotated[
+        bool, typer.Option("--final", help="open the test split, once, at the end; recorded")
+    ] = False,
+    executor: Annotated[str, typer.Option(help="local, or ray: one cell on every node")] = "local",
+    inception_weights: Annotated[
+        str | None, typer.Option(help="Inception weights file (default: HQGAN_INCEPTION)")
+    ] = None,
+    example: Annotated[
+        bool, typer.Option("--example", help="print a protocol to start from, and stop")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="print the cells and their hours, and stop")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Test whether synthetic images help a classifier. The same command continues."""
+    from hqgan.protocol import read_protocol
+    from hqgan.workflows.study import EXAMPLE, plan
+    from hqgan.workflows.study import study as run_study
+
+    if example:
+        print(EXAMPLE.read_text(encoding="utf-8"), end="")
+        return
+    if protocol is None:
+        raise UsageError("name a protocol; `hqgan study --example > study.yaml` writes one")
+    place = out or Path("runs") / protocol.stem
+    chosen = plan(read_protocol(protocol, data), place, weights=inception_weights)
+    for line in chosen.lines():
+        say(line)
+    if dry_run:
+        from hqgan.workflows.study.estimate import estimates
+
+        cells = []
+        for one in estimates(chosen):
+            cells.append(asdict(one))
+            say(f"{one.cell:64} {one.state:5} {one.hours:8.3f} h")
+        hours = sum(one["hours"] for one in cells)
+        say(f"{len(cells)} cells, about {hours:.2g} hours on this machine")
+        if as_json:
+            emit({"cells": cells, "hours": hours})
+        return
+    from hqgan.report import study_page
+
+    with training_progress() as callbacks:
+        result = run_study(chosen, final=final, executor=executor, callbacks=callbacks)
+    pages = study_page(result, place)
+    for line in result.lines():
+        say(line)
+    for page in pages:
+        say(f"written: {page}")
+    if as_json:
+        emit(result.as_json())

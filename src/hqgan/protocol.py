@@ -4,6 +4,7 @@ A protocol is a YAML file with the keys of `Protocol`. Its arms are ways to make
 the same real images, and to train a classifier on it; everything else is equal in all arms.
 """
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -163,10 +164,14 @@ class Protocol(Section):
         return arms
 
 
-def read_protocol(file: Path) -> Protocol:
-    """The protocol in a YAML file.
+def read_protocol(file: Path, data: str | None = None) -> Protocol:
+    """The protocol in a YAML file; `data`, else $HQGAN_DATA, where it names no data.
 
     Raises:
         UsageError: it cannot be read, or is none; the message names every wrong key.
     """
-    return validated(Protocol, read_yaml(file), f"protocol {file}")
+    values = read_yaml(file)
+    if data is not None:
+        values["data"] = data
+    values.setdefault("data", os.environ.get("HQGAN_DATA") or EMBEDDED)
+    return validated(Protocol, values, f"protocol {file}")

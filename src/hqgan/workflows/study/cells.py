@@ -40,6 +40,7 @@ from hqgan.training.classification import (
 from hqgan.training.fabric import make_fabric
 from hqgan.training.loop import resolved
 from hqgan.training.runs import write_atomically
+from hqgan.workflows.judge import judge_recipe
 from hqgan.workflows.synthesis import CopyFilter, balanced_counts, synthesise
 
 CELL, POOL = "cell.json", "pool.npz"
@@ -171,10 +172,7 @@ class JudgeCell(Cell):
 
     def recipe(self) -> ClassifierRecipe:
         """As many steps as the classifiers that are compared."""
-        steps = self.study.protocol.classifier.steps
-        return ClassifierRecipe(
-            name=JUDGE, steps=steps, augmentation="standard", balance="class-weights"
-        )
+        return judge_recipe(self.train_split(), self.study.protocol.classifier.steps)
 
     def work(self, tell: Callbacks) -> dict[str, Any]:
         real, val = self.train_split(), self.study.load("val")

@@ -1,6 +1,8 @@
 """From a protocol to the cells of a study, and everything that is refused before any of them."""
 
+import math
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from hqgan.data.fractions import lesion_fraction
 from hqgan.data.leaks import missing_classes, require_separate
 from hqgan.errors import UsageError
 from hqgan.evaluation import load_extractor
+from hqgan.evaluation.trials import POWER, minimum_detectable_effect, too_few_seeds
 from hqgan.models.classifier import build_classifier
 from hqgan.protocol import Arm, Protocol, read_protocol
 from hqgan.schema import absolute_path
@@ -53,9 +56,21 @@ class Plan:
         """What is compared, in the order of the protocol's arms."""
         return [cell for cell in self.stages[-1] if isinstance(cell, ClassifierCell)]
 
-    def opened(self) -> bool:
-        """Whether the test split was opened before."""
-        return (self.study.out / OPENED).is_file()
+    def lines(self) -> Iterator[str]:
+        """What to know before the first cell: leaks, and what could be found at all."""
+        yield from self.warnings
+        protocol = self.study.protocol
+        family = len(protocol.primary.comparisons)
+        hopeless = too_few_seeds(protocol.seeds, family)
+        if hopeless:
+            yield hopeless
+        effect = minimum_detectable_effect(1.0, protocol.seeds, family)
+        if math.isfinite(effect):
+            yield (
+                f"With {protocol.seeds} seeds and {family} primary comparison"
+                f"{'s' * (family > 1)} an effect of {effect:.1f} standard deviations of the "
+                f"difference between two seeds is found with {POWER:.0%} chance."
+            )
 
 
 def plan(protocol: Protocol, out: Path, *, weights: str | None = None) -> Plan:
