@@ -43,6 +43,24 @@ def test_the_folders_are_a_data_set_with_the_same_splits_and_classes(prepared):
     assert result.images["val"] == len(original)
 
 
+def test_read_back_an_image_still_shows_the_lesion_it_showed(tmp_path):
+    rows = [(f"p{number}", "ab"[number % 2], f"lesion{number // 4}") for number in range(24)]
+    for number, (name, _, _) in enumerate(rows):
+        write_picture(tmp_path / "data" / f"{name}.png", number)
+    write_csv(tmp_path / "data" / "labels.csv", ("image_id", "dx", "lesion_id"), rows)
+    prepare(tmp_path / "data", tmp_path / "out", SIZE)
+    for split in ("train", "val", "test"):
+        before = load_dataset(tmp_path / "data", split, SIZE)
+        after = load_dataset(tmp_path / "out", split, SIZE)
+        assert lesion_of(after) == lesion_of(before)
+
+
+def lesion_of(dataset):
+    """Lesion by the pixels of the image, for the order is that of the ids."""
+    pixels = (image.tobytes() for image in dataset.images)
+    return dict(zip(pixels, dataset.groups.tolist(), strict=True))
+
+
 def test_a_folder_with_something_in_it_is_refused_and_left_alone(tmp_path):
     (tmp_path / "mine.txt").write_text("keep")
     with pytest.raises(DataError, match="not empty"):

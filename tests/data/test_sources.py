@@ -278,3 +278,21 @@ def test_real_ham10000_has_the_published_split(ham10000: Path) -> None:
     assert source.classes == ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
     assert list(source.counts()["train"].values()) == [189, 303, 669, 69, 670, 4009, 83]
     assert {record.id: record.split for record in source.records} == dict(shipped_split())
+
+
+def test_a_manifest_names_images_by_their_path_and_nothing_is_made_val(tmp_path: Path) -> None:
+    rows = []
+    for number in range(20):
+        file = f"{'ab'[number % 2]}/{number // 2}.png"  # a/0.png and b/0.png are two images
+        write_picture(tmp_path / file, number)
+        rows.append((file, "ab"[number % 2], "train", f"lesion{number // 3}", "false"))
+    write_picture(tmp_path / "a" / "later.png", 99)
+    (tmp_path / "README.md").write_text("a card")
+    write_csv(tmp_path / "manifest.csv", ("file", "class", "split", "lesion", "synthetic"), rows)
+    source = open_source(tmp_path)
+    assert source.kind == "manifest"
+    assert source.counts()["train"] == {"a": 10, "b": 10}
+    assert not source.split("val")
+    assert {r.id: r.group for r in source.records} == {row[0]: row[3] for row in rows}
+    assert source.records[0].metadata == (("synthetic", "false"),)
+    assert reasons(source) == {"a/later.png": "no usable row in manifest.csv"}

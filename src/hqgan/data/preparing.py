@@ -33,7 +33,8 @@ def prepare(
     """Write OUT/<split>/<class>/<number>.png as a model would see them, and two lists.
 
     OUT/manifest.csv (file, class, split, id, lesion) keeps which lesion an image shows, which
-    folders cannot say; OUT/skipped.csv (id, reason) holds every image that is not there.
+    folders cannot say; `open_source` reads it. OUT/skipped.csv (id, reason) holds every image that
+    is not there.
 
     Args:
         path: what `open_source` takes.

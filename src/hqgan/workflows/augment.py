@@ -14,7 +14,6 @@ from hqgan.data.leaks import missing_classes, require_separate
 from hqgan.errors import DataError, RunError, UsageError
 from hqgan.evaluation.run import data_of
 from hqgan.models import About, find_snapshot, load_snapshot
-from hqgan.models.classifier import Classifier
 from hqgan.schema import Config
 from hqgan.training import Callbacks, train
 from hqgan.training.classification import ClassifierRecipe
@@ -22,7 +21,7 @@ from hqgan.training.fabric import make_fabric
 from hqgan.training.runs import LOCK, acquire
 from hqgan.workflows.augmented_folder import GENERATOR, JUDGE, AugmentedFolder, beside, digest
 from hqgan.workflows.dataset_card import Facts, dataset_card
-from hqgan.workflows.judge import judge_recipe, kept_judge
+from hqgan.workflows.judge import Judge, judge_recipe, kept_judge
 from hqgan.workflows.origin import require_unseen
 from hqgan.workflows.sample import require_space
 from hqgan.workflows.synthesis import ClassReport, CopyFilter, balanced_counts, synthesise
@@ -38,7 +37,8 @@ class Augmented:
         synthetic: are synthetic.
         out: the data set.
         reports: what became of each class's synthetic images, see `ClassReport`.
-        balanced_accuracy: the judge's on val; None without one.
+        recall: of the judge, share of each class's val images that it recognises; None without one.
+        balanced_accuracy: mean of these.
         snapshot: of the generator.
         grid: a picture, two rows a class, real and synthetic.
         warnings: sentences for the user.
@@ -49,24 +49,27 @@ class Augmented:
     synthetic: dict[str, int]
     out: str
     reports: list[dict[str, Any]]
+    recall: dict[str, float] | None
     balanced_accuracy: float | None
     snapshot: str
     grid: str
     warnings: list[str]
 
     def lines(self) -> list[str]:
-        """An aligned table for people; shares are of the images made."""
+        """An aligned table for people; shares are of the images made, recall is of real ones."""
         lines = [
             f"  {'class':16} {'real':>6} {'asked':>6} {'added':>6} {'made':>7} "
-            f"{'near-copies':>12} {'unrecognised':>13}"
+            f"{'near-copies':>12} {'unrecognised':>13} {'recall on val':>14}"
         ]
         for fields in self.reports:
             one = ClassReport(**fields)
             real = self.per_class[one.name] - self.synthetic[one.name]
-            copies, unknown = (n / max(one.made, 1) for n in (one.near_copies, one.unrecognised))
+            made = [f"{n / one.made:.1%}" for n in (one.near_copies, one.unrecognised) if one.made]
+            copies, unknown = made or ("", "")
+            known = (self.recall or {}).get(one.name)
             lines.append(
                 f"  {one.name:16} {real:6} {one.asked:6} {one.kept:6} {one.made:7} "
-                f"{copies:12.1%} {unknown:13.1%}"
+                f"{copies:>12} {unknown:>13} {'' if known is None else f'{known:.1%}':>14}"
             )
         return lines
 
@@ -133,7 +136,7 @@ def augment(
     if not isinstance(source, Config):
         require_classes(run, about, real)
     counts = wanted(real, rule)
-    warnings = missing_classes(*held_out)
+    warnings = [*real.warnings, *missing_classes(*held_out)]
     warnings += require_unseen(Path(origin), real, held_out) if origin else []
     for warning in warnings:
         tell.message(f"warning: {warning}")
@@ -182,11 +185,10 @@ def fill(
     snapshot = find_snapshot(run)
     folder.begin({"snapshot": digest(snapshot / "model.safetensors")})
     seed = folder.settings["seed"]
-    judge: Classifier | None = None
-    accuracy = None
+    judge: Judge | None = None
     if recipe:
         tell.message("a classifier of the real images judges the synthetic ones")
-        judge, accuracy = kept_judge(
+        judge = kept_judge(
             folder.work / JUDGE,
             recipe,
             real,
@@ -195,7 +197,7 @@ def fill(
             device=device,
             progress=lambda done, total: tell.stage("judge", done, total),
         )
-        chance = 1 / len(real.classes)
+        accuracy, chance = judge.balanced_accuracy, 1 / len(real.classes)
         tell.message(f"its balanced accuracy on val is {accuracy:.3f} (by chance {chance:.3f})")
         if accuracy < 2 * chance:
             warnings.append(
@@ -203,7 +205,8 @@ def fill(
                 f"chance {chance:.3f}): what it recognises means little."
             )
             tell.message(f"warning: {warnings[-1]}")
-    copies = CopyFilter.fit(real, held_out[0]) if folder.settings["copy_filter"] else None
+    filtered = folder.settings["copy_filter"]
+    copies = CopyFilter.fit(real, held_out[0]) if filtered else CopyFilter(real)
     rows, reports = [], []
     for y, name in enumerate(real.classes):
         found = folder.recorded(y, real.classes)
@@ -214,7 +217,7 @@ def fill(
                 real,
                 seed=seed,
                 copies=copies,
-                judge=judge,
+                judge=judge.classifier if judge else None,
                 progress=partial(tell.stage, name),
             )
             found = folder.write_class(y, real, synthetic)
@@ -239,12 +242,15 @@ def fill(
         synthetic=synthetic_counts,
         out=str(folder.out),
         reports=[asdict(one) for one in reports],
-        balanced_accuracy=accuracy,
+        recall=judge.recall if judge else None,
+        balanced_accuracy=judge.balanced_accuracy if judge else None,
         snapshot=str(snapshot),
         grid=str(folder.draw(rows)),
         warnings=warnings,
     )
-    facts = Facts(about, folder.settings, real, reports, copies, accuracy, warnings)
+    facts = Facts(
+        about, folder.settings, real, reports, copies if filtered else None, judge, warnings
+    )
     folder.finish(rows, dataset_card(facts), asdict(result))
     return result
 

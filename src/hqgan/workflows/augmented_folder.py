@@ -158,7 +158,9 @@ class AugmentedFolder:
         """OUT-run/grid.png: the first real and the first synthetic images of each class."""
         shown: dict[tuple[str, str], list[np.ndarray]] = {}
         for row in rows:
-            line = shown.setdefault((row[1], row[3]), [])
+            for synthetic in ("false", "true"):  # an empty row is a row too
+                shown.setdefault((row[1], synthetic), [])
+            line = shown[row[1], row[3]]
             if len(line) < GRID_COLUMNS:
                 with Image.open(self.out / row[0]) as image:
                     line.append(np.asarray(image))

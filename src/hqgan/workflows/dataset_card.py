@@ -6,6 +6,7 @@ from typing import Any
 
 from hqgan.data import Dataset
 from hqgan.models import About
+from hqgan.workflows.judge import Judge
 from hqgan.workflows.synthesis import PERCENT, ClassReport, CopyFilter
 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
@@ -13,14 +14,14 @@ SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_
 
 @dataclass(frozen=True)
 class Facts:
-    """What the card tells: `settings` are the job's, `accuracy` is the judge's on val."""
+    """What the card tells: `settings` are the job's."""
 
     about: About
     settings: dict[str, Any]
     real: Dataset
     reports: Sequence[ClassReport]
     copies: CopyFilter | None
-    accuracy: float | None
+    judge: Judge | None
     warnings: Sequence[str]
 
 
@@ -103,13 +104,15 @@ def copy_filter(facts: Facts) -> str:
 def class_filter(facts: Facts) -> str:
     """Who judged, and how well."""
     recipe = facts.settings["class_filter"]
-    if recipe is None:
+    if recipe is None or facts.judge is None:
         return "- Recognition: not asked for."
+    recall = ", ".join(f"{name} {share:.2f}" for name, share in facts.judge.recall.items())
     return (
         f"- Recognition: a {recipe['name']} trained on the real images alone ({recipe['steps']} "
-        f"steps of {recipe['batch']}), balanced accuracy on val {facts.accuracy:.3f} (it was "
-        "selected on val, so that this is a little too good). `confidence` in the manifest is its "
-        "probability of the class."
+        f"steps of {recipe['batch']}), balanced accuracy on val "
+        f"{facts.judge.balanced_accuracy:.3f}, share of val images it recognises: {recall} (it "
+        "was selected on val, so that this is a little too good). `confidence` in the manifest is "
+        "its probability of the class."
     )
 
 

@@ -3,11 +3,11 @@
 import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sklearn.metrics import balanced_accuracy_score
+import numpy as np
 
 from hqgan.data import Dataset
 from hqgan.errors import RunError
@@ -23,6 +23,19 @@ from hqgan.training.runs import write_atomically
 
 EPOCHS = 20
 LEAST_STEPS = 300  # for small data sets, whose epochs are short
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A classifier and what it is worth on val, by which it was selected: a little too good.
+
+    `recall` is the share of each class's val images that it recognises, for classes that val has;
+    `balanced_accuracy` is the mean of them.
+    """
+
+    classifier: Classifier
+    recall: dict[str, float]
+    balanced_accuracy: float
 
 
 def judge_recipe(train: Dataset, steps: int | None = None) -> ClassifierRecipe:
@@ -42,31 +55,30 @@ def kept_judge(
     *,
     device: str = "cpu",
     progress: Callable[[int, int], None] | None = None,
-) -> tuple[Classifier, float]:
-    """The judge in `folder`, trained if it is not there, and its balanced accuracy on val.
-
-    It sees real training images only and is selected on val, so that the accuracy, over the classes
-    that val has, is a little too good.
-    """
+) -> Judge:
+    """The judge in `folder`, trained on the real images of `train` if it is not there."""
     settings: dict[str, Any] = {
         "recipe": asdict(recipe),
         "seed": seed,
-        "train_checksum": train.checksum,
-        "val_checksum": val.checksum,
+        "checksums": [train.checksum, val.checksum],
     }
     record = folder.with_suffix(".json")  # beside the folder, which is replaced whole
     try:
         known = json.loads(record.read_text(encoding="utf-8"))
         if {key: known[key] for key in settings} == settings:
-            return load_classifier(folder).to(device), float(known["balanced_accuracy"])
+            classifier = load_classifier(folder).to(device)
+            return Judge(classifier, known["recall"], known["balanced_accuracy"])
     except (OSError, ValueError, KeyError, RunError):
         pass  # none, damaged, or of other settings: train it
     fitted = fit_classifier(
         recipe, train.images, train.labels, val, seed, progress=progress, device=device
     )
-    answers = predict(fitted.classifier, val.images).argmax(axis=1)
-    score = float(balanced_accuracy_score(val.labels, answers))
     save_classifier(fitted, folder)
-    settings["balanced_accuracy"] = score
+    classifier = fitted.classifier
+    hits = predict(classifier, val.images).argmax(axis=1) == val.labels
+    present = np.unique(val.labels)
+    recall = {val.classes[y]: float(hits[val.labels == y].mean()) for y in present}
+    judge = Judge(classifier, recall, float(np.mean(list(recall.values()))))
+    settings |= {"recall": recall, "balanced_accuracy": judge.balanced_accuracy}
     write_atomically(record, (json.dumps(settings, indent=1) + "\n").encode())
-    return fitted.classifier, score
+    return judge
