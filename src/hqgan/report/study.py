@@ -1,0 +1,170 @@
+"""The page of `hqgan study`: what could have been found, what was fixed, and what was found."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from hqgan.evaluation.classification import MEASURES
+from hqgan.evaluation.trials import IN_POINTS, POWER
+from hqgan.report.comparison import rows
+from hqgan.report.page import as_png, html_page, writing_to
+from hqgan.report.study_figures import forest_figure
+from hqgan.report.study_sections import (
+    arms,
+    classes,
+    comparisons,
+    confusions,
+    controls,
+    groups,
+    protocol,
+)
+from hqgan.report.study_terms import Record, count, scalar, share, title_of
+from hqgan.workflows.study import StudyResult
+
+MEANINGS = {
+    "accuracy": "share of images whose class is recognised; common classes dominate it; ideal: 1",
+    "balanced_accuracy": "mean over classes of their recall, so every class counts alike; ideal: 1",
+    "precision": "of the images taken for a class, the share that is of it; mean over classes",
+    "recall": "of the images of a class, the share recognised; its mean is balanced accuracy",
+    "f1": "harmonic mean of precision and recall of a class; mean over classes; ideal: 1",
+    "auroc": "chance that an image of a class gets a higher probability of that class than an "
+    "image of another does; mean over classes; guessing: 0.5, ideal: 1",
+    "ece": "mean distance between a classifier's confidence and its accuracy; ideal: 0",
+    "brier": "squared distance of the probabilities to the true class, at most 2; ideal: 0",
+}
+
+
+def study_page(result: StudyResult, out: Path) -> list[Path]:
+    """Write study.json, .csv, .png and .html and study-comparisons.csv into `out`; returns them.
+
+    study.csv has a line for each row of `arms`, study-comparisons.csv for each of `comparisons`,
+    with the numbers of study.json, which are fractions of 1; the page has percent and points.
+    study.png is the figure of the comparisons. The same result gives the same bytes.
+
+    Raises:
+        RunError: where the folder cannot be written.
+    """
+    plain = result.as_json()
+    study = StudyResult(**plain)  # in which what is not a number is None
+    forest = as_png(forest_figure(study))
+    contents = {
+        "study.json": (json.dumps(plain, indent=2) + "\n").encode(),
+        "study.csv": as_csv([flat_arm(row) for row in study.arms]),
+        "study-comparisons.csv": as_csv([flat_comparison(one) for one in study.comparisons]),
+        "study.png": forest,
+        "study.html": html_page("Do synthetic images help?", body(study, forest)).encode(),
+    }
+    with writing_to(out):
+        for name, content in contents.items():
+            (out / name).write_bytes(content)
+    return [out / name for name in contents]
+
+
+def body(study: StudyResult, forest: bytes) -> str:
+    """The page below its title; sections that have nothing to say are left out."""
+    sections = {
+        "What was fixed beforehand": protocol(study),
+        "Comparisons": comparisons(study, forest),
+        "Arms": arms(study),
+        "Each class": classes(study),
+        "Confusion matrices": confusions(study),
+        "Groups": groups(study),
+        "Controls": controls(study),
+        "What this shows, and what it does not": limits(study),
+        "Measures": [rows(["measure", "meaning"], [[title_of(m), MEANINGS[m]] for m in MEASURES])],
+    }
+    parts = summary(study)
+    for title, section in sections.items():
+        parts += [f"<h2>{title}</h2>", *section] if section else []
+    return "\n".join(parts)
+
+
+def summary(study: StudyResult) -> list[str]:
+    """The one sentence, warnings, and what could have been found at all."""
+    return [
+        f'<p style="font-size: 1.25rem"><strong>{escape(study.sentence)}</strong></p>',
+        *(f"<p><strong>Warning.</strong> {escape(said)}</p>" for said in study.warnings),
+        f"<p><strong>Minimum detectable effect.</strong> {escape(power(study))}</p>",
+    ]
+
+
+def power(study: StudyResult) -> str:
+    """The minimum detectable effect, in words."""
+    primary, seeds = study.protocol["primary"], count(study.protocol["seeds"], "seed")
+    size, measure = study.minimum_detectable_effect, primary["measure"]
+    if size is None:
+        return (
+            "Unknown: it is reckoned from the spread of the differences over seeds, which cannot "
+            f"be had here ({seeds}). That no effect is shown then means nothing."
+        )
+    return (
+        f"{scalar(size, measure)}{' points' if measure in IN_POINTS else ''} of "
+        f"{title_of(measure)}. A true effect of this size is found with a chance of "
+        f"{share(POWER)} by {seeds}, the paired t test and Holm's correction "
+        f"for {count(len(primary['comparisons']), 'comparison')}; smaller ones can be missed. It "
+        "is reckoned from the spread over seeds that was seen, which few seeds know but roughly."
+    )
+
+
+def limits(study: StudyResult) -> list[str]:
+    """What a reader must not take from this page."""
+    seeds = study.protocol["seeds"]
+    said = [
+        "Test was opened after all training, once for all arms."
+        if study.final
+        else f"The numbers are of {study.split}, on which the step of every classifier was chosen: "
+        "they flatter all arms, and support no claim. `--final` opens test.",
+        f"Intervals are 95 %, by a hierarchical bootstrap over {count(seeds, 'seed')} and "
+        f"{study.lesions:,} lesions of {study.split}; all images of a lesion are drawn together. "
+        "None is corrected for the number of comparisons; only the p values of the primary family "
+        "are."
+        if seeds > 1
+        else f"One seed: intervals are over the {study.lesions:,} lesions of {study.split} alone. "
+        "How much another seed would change is not in them, so there is no test and no p value.",
+        "The tests over seeds ask whether other seeds would agree on these same images; the "
+        "intervals ask it of other lesions of the same source too. Neither asks it of other data.",
+        f"One data set ({study.protocol['data']}), one split, one recipe for each model. Other "
+        "cameras, hospitals, skin types and classifiers are not covered.",
+        "Exploratory comparisons, classes, groups and confusion matrices say where to look next, "
+        "in a new study.",
+    ]
+    return ["<ul>", *(f"<li>{escape(one)}</li>" for one in said), "</ul>"]
+
+
+def flat_arm(row: Record) -> Record:
+    """A row of `arms` as a line of study.csv."""
+    keys = ("arm", "classifier", "fraction", "seeds", "synthetic_share")
+    line = {key: row[key] for key in keys}
+    line |= {"real": sum(row["real"]), "synthetic": sum(row["synthetic"])}
+    for measure, found in row["measures"].items():
+        line |= with_ends(measure, found)
+    return line | {f"recall {one['class']}": one["recall"] for one in row["per_class"]}
+
+
+def flat_comparison(one: Record) -> Record:
+    """A comparison as a line of study-comparisons.csv; an exploratory one has no tests."""
+    line = {key: one[key] for key in ("arm", "against", "classifier", "fraction", "primary")}
+    line |= {"measure": one["measure"], **with_ends("difference", one), "seeds": one["seeds"]}
+    tests = ("t", "p", "p_holm", "sign_flip_p", "sign_flip_p_holm", "minimum_detectable_effect")
+    line |= {key: one.get(key) for key in tests}
+    return line | {"sentence": one["sentence"]}
+
+
+def with_ends(name: str, found: Record) -> Record:
+    """A value and the ends of its interval, each under a name of its own."""
+    low, high = found["interval"] or (None, None)
+    return {name: found["value"], f"{name}_low": low, f"{name}_high": high}
+
+
+def as_csv(lines: Sequence[dict[str, Any]]) -> bytes:
+    """Lines with the same keys; what is unknown is empty."""
+    buffer = io.StringIO()
+    if lines:
+        writer = csv.DictWriter(buffer, list(lines[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(lines)
+    return buffer.getvalue().encode()

@@ -1,0 +1,326 @@
+"""The sections of a study's page that hold its tables and figures, as pieces of HTML."""
+
+import hashlib
+from collections.abc import Sequence
+from html import escape
+
+import yaml
+
+from hqgan.evaluation.classification import MEASURES
+from hqgan.report.comparison import number, rows
+from hqgan.report.page import as_png, inline
+from hqgan.report.study_figures import (
+    arms_figure,
+    confusion_figure,
+    elsewhere_figure,
+    fractions_figure,
+    recall_figure,
+)
+from hqgan.report.study_terms import (
+    FEW_IMAGES,
+    Record,
+    at,
+    baseline,
+    change,
+    images_of,
+    level,
+    paragraph,
+    primary_place,
+    probability,
+    scalar,
+    share,
+    title_of,
+)
+from hqgan.workflows.study import StudyResult
+
+SETTING = ("arm", "classifier", "lesions used")
+
+
+def setting(row: Record) -> list[str]:
+    """The first cells of a row of `arms`."""
+    return [row["arm"], row["classifier"], share(row["fraction"])]
+
+
+def protocol(study: StudyResult) -> list[str]:
+    """What was compared and how, and by what it can be recognised."""
+    p = study.protocol
+    classifier, generators = p["classifier"], p["generators"]
+    facts = {
+        "data": p["data"] + (f", classes from the column {p['label']}" if p["label"] else ""),
+        "image size": f"{p['size']} px",
+        "tested on": f"{study.split}: {study.images:,} images of {study.lesions:,} lesions",
+        "seeds": f"{p['seeds']}; each has generators and classifiers of its own",
+        "training lesions used": ", ".join(map(share, p["fractions"])),
+        "classifiers": ", ".join(p["classifiers"]),
+        "training of a classifier": f"{classifier['steps']:,} steps of {classifier['batch']} "
+        f"images, learning rate {classifier['learning_rate'] or 'as each is made for'}, equal in "
+        "all arms; the step is chosen on val",
+        "pretrained weights": classifier["weights"],
+        "training of a generator": f"{generators['kimg']:,g} thousand images seen",
+        "further settings of generators": ", ".join(generators["set"]),
+        "groups": ", ".join(p["groups"]),
+        "baseline": baseline(study),
+    }
+    pairs = "; ".join(f"{arm} against {other}" for arm, other in p["primary"]["comparisons"])
+    written = yaml.safe_dump(p, sort_keys=False, allow_unicode=True).encode()
+    heads = ["arm", "augmentation", "balance", "generator", "ratio"]
+    heads += ["class filter", "copy filter", "real images"]
+    return [
+        paragraph(
+            f"Primary, fixed before anything was trained: {title_of(p['primary']['measure'])} of "
+            f"{pairs}. All else on this page is exploratory: it has no test and claims nothing."
+        ),
+        rows(["what", "fixed to"], [[key, value] for key, value in facts.items() if value]),
+        "<h3>Arms</h3>",
+        rows(heads, [arm_cells(name, arm) for name, arm in p["arms"].items()]),
+        paragraph(
+            "Ratio: max or median fills every class up to the largest or the median one with "
+            "synthetic images; a number adds so many for each real image, in all classes alike. "
+            "An arm with several ratios is called ARM@RATIO below."
+        ),
+        "<h3>Images</h3>",
+        paragraph("Means over seeds; remarks on this page call a class by its number."),
+        images_table(study),
+        "<p>sha256 of the protocol, protocol.yaml in the study's folder: "
+        f"<code>{hashlib.sha256(written).hexdigest()}</code></p>",
+    ]
+
+
+def arm_cells(name: str, arm: Record) -> list[str]:
+    """An arm as it was written."""
+    cells = [name, arm["augmentation"], arm["balance"], arm["generator"] or "–"]
+    if arm["generator"] is None:
+        return [*cells, "–", "–", "–", "yes"]
+    ratios = arm["ratio"] if isinstance(arm["ratio"], list) else [arm["ratio"]]
+    flags = (arm[key] for key in ("class_filter", "copy_filter", "real"))
+    return [*cells, ", ".join(map(str, ratios)), *("yes" if flag else "no" for flag in flags)]
+
+
+def images_table(study: StudyResult) -> str:
+    """Real training images of each class, means over seeds, and the images tested."""
+    fractions = study.protocol["fractions"]
+    used = [
+        max((row["real"] for row in study.arms if row["fraction"] == f), key=sum) for f in fractions
+    ]
+    tested = at(study, primary_place(study))[0]["per_class"]
+    heads = ["number", "class", *(f"train, {share(f)} of the lesions" for f in fractions)]
+    lines = [
+        [str(y), name, *(f"{real[y]:,.5g}" for real in used), images_of(tested[y])]
+        for y, name in enumerate(study.classes)
+    ]
+    return rows([*heads, study.split], lines)
+
+
+def comparisons(study: StudyResult, forest: bytes) -> list[str]:
+    """Those that were tested, the figure of all, and those that were not tested."""
+    unit = title_of(study.protocol["primary"]["measure"], "points")
+    tested = [one for one in study.comparisons if one["primary"]]
+    rest = [one for one in study.comparisons if not one["primary"]]
+    classifier, fraction = primary_place(study)
+    heads = ["arm", "against", f"change of {unit} [95 %]", "t", "p (t)", "Holm's p (t)"]
+    heads += ["p (sign flips)", "Holm's p (sign flips)", "minimum detectable effect"]
+    parts = [
+        paragraph(
+            f"Primary, {classifier}, {share(fraction)} of the training lesions. A difference is "
+            "the arm less the one it is against, seed by seed; intervals are over seeds and "
+            "lesions. An effect is shown only where the paired t test after Holm's correction and "
+            "the interval both find it; the sign-flip test stands beside them, and needs no normal "
+            "distribution."
+        ),
+        rows(heads, [tested_cells(one) for one in tested]),
+        *(paragraph(one["sentence"]) for one in tested),
+        inline(forest, "every comparison with its interval and its seeds"),
+    ]
+    if rest:
+        heads = [*SETTING, "against", f"change of {unit} [95 %]", "remarks"]
+        lines = [
+            [*setting(one), one["against"], change(one, one["measure"]), one["note"] or ""]
+            for one in rest
+        ]
+        parts += ["<h3>Exploratory, no test</h3>", rows(heads, lines)]
+    if any((one["classifier"], one["fraction"]) != primary_place(study) for one in rest):
+        about = "The same with other classifiers and other shares of the training lesions"
+        parts += [paragraph(f"{about}:"), inline(as_png(elsewhere_figure(study)), about)]
+    return parts
+
+
+def tested_cells(one: Record) -> list[str]:
+    """A primary comparison."""
+    return [
+        one["arm"],
+        one["against"],
+        change(one, one["measure"]),
+        "–" if one["t"] is None else f"{one['t']:.2f}",
+        *(probability(one[key]) for key in ("p", "p_holm", "sign_flip_p", "sign_flip_p_holm")),
+        scalar(one["minimum_detectable_effect"], one["measure"]),
+    ]
+
+
+def arms(study: StudyResult) -> list[str]:
+    """The primary measure in figures, all measures in a table."""
+    title = title_of(study.protocol["primary"]["measure"])
+    parts = [
+        paragraph(
+            "Means over seeds with their 95 % intervals; dots are seeds. The dotted line is the "
+            "baseline; arms of primary comparisons are blue. Two intervals that overlap say little "
+            "about a difference, for the arms share seeds and images: see the comparisons."
+        ),
+        inline(as_png(arms_figure(study)), f"{title} of every arm"),
+    ]
+    if len(study.protocol["fractions"]) > 1:
+        parts.append(inline(as_png(fractions_figure(study)), f"{title} over the lesions used"))
+    lines = [
+        [
+            *setting(row),
+            str(row["seeds"]),
+            *(level(row["measures"][measure], measure) for measure in MEASURES),
+            "; ".join(remarks(row)),
+        ]
+        for row in study.arms
+    ]
+    titles = (title_of(measure, "%") for measure in MEASURES)
+    return [*parts, rows([*SETTING, "seeds", *titles, "remarks"], lines)]
+
+
+def remarks(row: Record) -> list[str]:
+    """What its numbers leave out, each said once."""
+    said = (found["note"] for found in row["measures"].values() if found["value"] is not None)
+    return list(dict.fromkeys(note for note in (*row["notes"], *said) if note))
+
+
+def classes(study: StudyResult) -> list[str]:
+    """Each class's scores in every arm."""
+    few = [one for one in study.arms[0]["per_class"] if (one["n"] or 0) < FEW_IMAGES]
+    parts = [
+        paragraph(
+            "Means over seeds, without intervals: where to look next, not what is shown. In the "
+            "picture blue is a higher recall than the baseline's, red a lower one."
+            + (
+                f" A star marks fewer than {FEW_IMAGES} images, where one image moves the recall "
+                "by 3 points or more: that proves little."
+                if few
+                else ""
+            )
+        ),
+        inline(as_png(recall_figure(study)), "change of the recall of each class by arm"),
+    ]
+    for key in ("recall", "precision", "f1", "auroc"):
+        title = title_of(key, "%").removeprefix("macro ")
+        heads = [f"{one['class']} ({images_of(one)})" for one in study.arms[0]["per_class"]]
+        lines = [
+            [*setting(row), *(scalar(one[key], key) for one in row["per_class"])]
+            for row in study.arms
+        ]
+        shown = " open" if key == "recall" else ""
+        table = rows([*SETTING, *heads], lines)
+        parts.append(f"<details{shown}><summary>{escape(title)}</summary>\n{table}</details>")
+    return parts
+
+
+def confusions(study: StudyResult) -> list[str]:
+    """The matrices of all arms where the primary comparisons are made."""
+    classifier, fraction = primary_place(study)
+    return [
+        paragraph(
+            f"{classifier}, {share(fraction)} of the training lesions, summed over seeds: of the "
+            "images of each true class (a row), the percentage that is taken for each class."
+        ),
+        inline(as_png(confusion_figure(study)), "confusion matrices of all arms"),
+    ]
+
+
+def groups(study: StudyResult) -> list[str]:
+    """The primary measure within each group, a table a column of the data."""
+    measure = study.protocol["primary"]["measure"]
+    parts = []
+    for column in study.protocol["groups"]:
+        found = [group for group in study.arms[0]["groups"] if group["column"] == column]
+        heads = [
+            f"{group['value'] or 'unknown'} ({group['images']:,} images, "
+            f"{group['lesions']:,} lesions)"
+            for group in found
+        ]
+        lines = [
+            [
+                *setting(row),
+                *(
+                    level(group["measures"][measure], measure)
+                    for group in row["groups"]
+                    if group["column"] == column
+                ),
+            ]
+            for row in study.arms
+        ]
+        parts += [f"<h3>{escape(column)}</h3>", rows([*SETTING, *heads], lines)]
+    if not parts:
+        return []
+    said = f"{title_of(measure, '%')}, within each group; all measures are in study.json."
+    return [paragraph(said), *parts]
+
+
+def controls(study: StudyResult) -> list[str]:
+    """Whether synthetic images are told from real ones, what was dropped, and where they are."""
+    if not study.generators:
+        return [paragraph("No arm has synthetic images.")]
+    told = [
+        [
+            one["preset"],
+            share(one["fraction"]),
+            str(one["seeds"]),
+            level(one["detectability"], "auroc"),
+            one["extractor"],
+            "; ".join(one["stopped"]),
+        ]
+        for one in study.generators
+    ]
+    return [
+        "<h3>Can synthetic images be told from real ones?</h3>",
+        paragraph(
+            "Area under the ROC curve of a linear classifier of features, on val: 0.5 where they "
+            "cannot be told apart, 1 where all can. The easier it is, the more a classifier may "
+            "learn the generator's texture instead of the disease, above all where only rare "
+            "classes have synthetic images. A network trained to tell them would find more."
+        ),
+        rows(["generator", "lesions used", "seeds", "detectability", "features", "stopped"], told),
+        "<h3>What the filters dropped</h3>",
+        paragraph("Images, summed over seeds; one may be both a near-copy and unrecognised."),
+        rows(
+            [
+                *("generator", "lesions used", "class filter", "copy filter", "class", "asked"),
+                *("made", "near-copies", "unrecognised", "kept", "dropped of made"),
+            ],
+            [
+                [one["preset"], share(one["fraction"]), *filter_cells(kind, each)]
+                for one in study.generators
+                for kind in one["filters"]
+                for each in kind["per_class"]
+            ],
+        ),
+        "<h3>Synthetic share of the training images</h3>",
+        paragraph("Where it differs much between classes, synthetic tells a class by itself."),
+        rows([*SETTING, "all", *study.classes], synthetic_lines(study.arms)),
+    ]
+
+
+def filter_cells(kind: Record, one: Record) -> list[str]:
+    """What became of the images of one class."""
+    flags = ["yes" if kind[key] else "no" for key in ("class_filter", "copy_filter")]
+    counts = [number(one[k]) for k in ("asked", "made", "near_copies", "unrecognised", "kept")]
+    dropped = share(1 - one["kept"] / one["made"]) if one["made"] else "–"
+    return [*flags, one["class"], *counts, dropped]
+
+
+def synthetic_lines(arms: Sequence[Record]) -> list[list[str]]:
+    """Of all arms with synthetic images, over all classes and in each."""
+    return [
+        [
+            *setting(row),
+            share(row["synthetic_share"]),
+            *(
+                share(fake / (real + fake)) if real + fake else "–"
+                for real, fake in zip(row["real"], row["synthetic"], strict=True)
+            ),
+        ]
+        for row in arms
+        if row["synthetic_share"]
+    ]
