@@ -302,6 +302,14 @@ def test_many_arms_with_long_names_do_not_overlap(tmp_path: Path) -> None:
             assert 0 <= box.y0 < box.y1 <= height
 
 
+def test_of_many_classes_confusions_are_numbered(tmp_path: Path) -> None:
+    names = tuple(f"condition {y}" for y in range(30))
+    found = tabulated(tmp_path, classes=names, counts=(4,) * 30, seeds=1)
+    for axis in confusion_figure(StudyResult(**found.as_json())).axes:
+        assert {each.get_text() for each in axis.get_yticklabels()} <= {*map(str, range(30)), ""}
+        assert not axis.texts
+
+
 def overlap(one: Bbox, other: Bbox) -> bool:
     """Whether two boxes share more than an edge."""
     wide = min(one.x1, other.x1) - max(one.x0, other.x0)
