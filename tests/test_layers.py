@@ -34,10 +34,10 @@ FLOORS = {
     "doctor": 7,
     "console": 7,  # how commands print
     "cli_data": 8,
-    "cli_study": 8,
-    "cli": 9,
-    "__main__": 10,
-    "__init__": 10,
+    "cli_study": 9,
+    "cli": 10,
+    "__main__": 11,
+    "__init__": 11,
 }
 IMPORTS_ONLY_ERRORS_AND_SCHEMA = {"config", "schema"}
 
