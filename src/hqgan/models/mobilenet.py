@@ -56,7 +56,7 @@ class MobileNet(nn.Module):
     """MobileNetV2 1.0: images (B, 3, S, S), pixels (p - 128) / 128, to features (B, 1280).
 
     `classifier` maps these to logits (B, classes); its parameters and those of `features` have the
-    names of torchvision's `mobilenet_v2`. Cost: 300 MMAC an image at 224 px, 56 at 96.
+    names of torchvision's `mobilenet_v2`. Cost: 300 MMAC an image at 224 px, 55 at 96.
     """
 
     def __init__(self, classes: int):
