@@ -4,13 +4,14 @@ A protocol is a YAML file with the keys of `Protocol`. Its arms are ways to make
 the same real images, and to train a classifier on it; everything else is equal in all arms.
 """
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from hqgan.config import did_you_mean, preset_names, read_yaml, validated
+from hqgan.config import did_you_mean, preset_names, read_yaml, to_yaml, validated
 from hqgan.data import EMBEDDED
 from hqgan.evaluation.classification import MEASURES
 from hqgan.schema import Count, Kimg, Positive, Section, absolute_path
@@ -162,6 +163,11 @@ class Protocol(Section):
             else:
                 arms[name] = arm
         return arms
+
+    def checksum(self) -> str:
+        """Hexadecimal sha256 of everything but the place of the data, which may move."""
+        text = to_yaml(self.model_copy(update={"data": ""}))
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read_protocol(file: Path, data: str | None = None) -> Protocol:

@@ -42,6 +42,7 @@ class Predictions:
         probabilities: (N, K), each row sums to 1; kept in double precision.
         labels: (N,) true classes, 0 ... K - 1.
         groups: (N,) names of lesions; images of one lesion are not independent.
+        names: (K,) of the classes, for notes; none are numbers.
 
     Raises ValueError for other shapes, labels out of range, or rows that are no probabilities.
     """
@@ -49,6 +50,7 @@ class Predictions:
     probabilities: Array
     labels: NDArray[np.integer]
     groups: NDArray[np.str_] | Sequence[str]
+    names: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         probabilities = np.asarray(self.probabilities, dtype=np.float64)
@@ -99,9 +101,12 @@ class Predictions:
                 f"mask is of type {mask.dtype} and shape {mask.shape}, "
                 f"expected booleans of shape {self.labels.shape}"
             )
-        return Predictions(
-            self.probabilities[mask], self.labels[mask], np.asarray(self.groups)[mask]
-        )
+        groups = np.asarray(self.groups)[mask]
+        return Predictions(self.probabilities[mask], self.labels[mask], groups, self.names)
+
+    def name(self, label: int) -> str:
+        """Of a class."""
+        return self.names[label] if self.names else str(label)
 
 
 @dataclass(frozen=True)
@@ -170,7 +175,7 @@ def scores(predictions: Predictions) -> Scores:
             for k in names
         ],
         confusion_matrix(labels, predicted, labels=names),
-        _notes(present, np.isnan(precision) & present),
+        _notes(predictions, present, np.isnan(precision) & present),
     )
 
 
@@ -206,17 +211,18 @@ def squared_distances(predictions: Predictions) -> Array:
     )
 
 
-def _notes(present: NDArray[np.bool_], unpredicted: NDArray[np.bool_]) -> tuple[str, ...]:
+def _notes(
+    predictions: Predictions, present: NDArray[np.bool_], unpredicted: NDArray[np.bool_]
+) -> tuple[str, ...]:
+    def listed(which: NDArray[np.bool_]) -> str:
+        names = [predictions.name(k) for k in np.flatnonzero(which)]
+        return f"class{'es' * (len(names) > 1)} {', '.join(names)}"
+
     notes = []
     if not present.all():
-        notes.append(f"no image of {_listed(~present)}: undefined, and not in the macro averages")
+        notes.append(f"no image of {listed(~present)}: undefined, and not in the macro averages")
     if unpredicted.any():
-        notes.append(f"never predicted: {_listed(unpredicted)}; 0 in the macro precision")
+        notes.append(f"never predicted: {listed(unpredicted)}; 0 in the macro precision")
     if present.sum() == 1:
         notes.append("all images are of one class, so AUROC is undefined")
     return tuple(notes)
-
-
-def _listed(which: NDArray[np.bool_]) -> str:
-    numbers = np.nonzero(which)[0]
-    return f"{'class' if len(numbers) == 1 else 'classes'} {', '.join(map(str, numbers))}"

@@ -35,6 +35,7 @@ class StudyResult:
 
     Attributes:
         protocol: as it was fixed.
+        checksums: sha256 of the protocol (without the place of its data), and of the splits.
         split: that the classifiers were tested on; `final` says that it is test.
         arms: a row for each arm, classifier and fraction: `measures` with interval and value by
             seed, `per_class`, `confusion` (summed over seeds), `groups`, images per class.
@@ -48,6 +49,7 @@ class StudyResult:
     """
 
     protocol: dict[str, Any]
+    checksums: dict[str, str]
     split: str
     final: bool
     classes: tuple[str, ...]
@@ -113,6 +115,11 @@ def tabulate(plan: Plan, split: Dataset, final: bool) -> StudyResult:
     selected = "the step of every classifier was chosen on val, so its numbers flatter all arms"
     return StudyResult(
         protocol=protocol.model_dump(mode="json"),
+        checksums={
+            "protocol": protocol.checksum(),
+            "train": plan.settings["train_checksum"],
+            split.split: split.checksum,
+        },
         split=split.split,
         final=final,
         classes=split.classes,
@@ -135,7 +142,9 @@ def predictions(plan: Plan, split: Dataset) -> dict[Setting, list[Predictions]]:
     """What every seed's classifier says of the split, by arm, classifier and fraction."""
     found: dict[Setting, list[Predictions]] = {}
     for cell in plan.classifiers:
-        said = Predictions(cell.probabilities(split), split.labels, split.groups)
+        said = Predictions(
+            cell.probabilities(split), split.labels, split.groups, split.classes
+        )
         found.setdefault(setting_of(cell), []).append(said)
     return found
 
@@ -155,7 +164,10 @@ def row(
     each = [scores(one) for one in several]
     keys = each[0].per_class[0].keys()
     per_class = [
-        {"class": name} | {key: mean(one.per_class[y][key] for one in each) for key in keys}
+        {"class": name}
+        | {key: mean(one.per_class[y][key] for one in each) for key in keys}
+        # The accuracy on a class's images is its recall.
+        | {"recall_interval": interval([one.subset(split.labels == y) for one in several])}
         for y, name in enumerate(split.classes)
     ]
     return {
@@ -226,10 +238,12 @@ def primary_comparisons(
 
 
 def detectable_effect(estimate: Estimate, family: int) -> float | None:
-    """From the spread of the differences that were seen; None below two seeds."""
+    """From the spread of the differences that were seen; None where seeds show none."""
     if estimate.seeds < 2 or not np.isfinite(estimate.by_seed).all():
         return None
     spread = float(np.std(estimate.by_seed, ddof=1))
+    if not spread:
+        return None
     effect = minimum_detectable_effect(spread, estimate.seeds, family)
     return effect if math.isfinite(effect) else None
 
@@ -303,6 +317,11 @@ def rejected(pools: Sequence[PoolCell], kind: tuple[bool, bool]) -> dict[str, An
                     into[key] = into.get(key, 0) + value
     per_class = [{"class": name, **counts} for name, counts in sums.items()]
     return {"class_filter": kind[0], "copy_filter": kind[1], "per_class": per_class}
+
+
+def interval(several: Sequence[Predictions]) -> tuple[float, float] | None:
+    """Of the accuracy, over seeds and lesions."""
+    return mean_interval(several, "accuracy").interval
 
 
 def mean(values: Iterator[float]) -> float | None:
