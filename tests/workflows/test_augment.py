@@ -176,10 +176,6 @@ def test_what_is_complete_is_left_alone(run: Path, tmp_path: Path) -> None:
     assert f"{out} is complete already" in told
 
 
-class Stop(Exception):
-    """A kill."""
-
-
 @pytest.mark.parametrize("where", ["judge", "mel"])
 def test_an_interrupted_job_continues_to_the_same_files(
     run: Path, tmp_path: Path, where: str
@@ -188,11 +184,11 @@ def test_an_interrupted_job_continues_to_the_same_files(
 
     def kill(stage: str, done: int, total: int) -> None:
         if stage == where:
-            raise Stop
+            raise KeyboardInterrupt
 
     whole = augment(run, tmp_path / "whole", **options)
     out = tmp_path / "out"
-    with pytest.raises(Stop):
+    with pytest.raises(Interrupted, match="the same command continues"):
         augment(run, out, **options, callbacks=Callbacks(stage=kill))
     assert not (out / "manifest.csv").exists()
     before = {f: f.stat().st_mtime_ns for f in out.glob("*/*.png")}

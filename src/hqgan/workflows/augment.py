@@ -18,6 +18,7 @@ from hqgan.schema import Config
 from hqgan.training import Callbacks, train
 from hqgan.training.classification import ClassifierRecipe
 from hqgan.training.fabric import make_fabric
+from hqgan.training.loop import Interrupted
 from hqgan.training.runs import LOCK, acquire
 from hqgan.workflows.augmented_folder import GENERATOR, JUDGE, AugmentedFolder, beside, digest
 from hqgan.workflows.dataset_card import Facts, dataset_card
@@ -66,6 +67,7 @@ class Augmented:
             real = self.per_class[one.name] - self.synthetic[one.name]
             made = [f"{n / one.made:.1%}" for n in (one.near_copies, one.unrecognised) if one.made]
             copies, unknown = made or ("", "")
+            unknown = unknown if self.recall else ""  # nobody judged
             known = (self.recall or {}).get(one.name)
             lines.append(
                 f"  {one.name:16} {real:6} {one.asked:6} {one.kept:6} {one.made:7} "
@@ -113,7 +115,7 @@ def augment(
         DataError: splits that share lesions or images, a generator of other classes, or one that
             has seen val or test images.
         RunError: `out` or OUT-run holds something else, or cannot be written.
-        HqganError: as `hqgan.training.train` does.
+        HqganError: as `hqgan.training.train` does, `Interrupted` after Ctrl-C among them.
     """
     tell = callbacks or Callbacks()
     rule = balance_rule(per_class, balance)
@@ -161,6 +163,10 @@ def augment(
             if isinstance(source, Config):
                 train(source, run, real, tell)
             return fill(folder, run, real, held_out, counts, recipe, place, warnings, tell)
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"stopped; finished classes stand in {out}, and the same command continues"
+        ) from None
     except OSError as error:
         raise RunError(
             f"cannot write to {out} or {folder.work}: {error.strerror}; mend that, and the same "

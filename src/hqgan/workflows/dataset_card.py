@@ -63,8 +63,9 @@ filter was on.
 {copy_filter(facts)}
 {class_filter(facts)}
 
-These filters find problems; they prove nothing. That no near-copy is in the folder does not show
-that nobody in the training data can be recognised.
+These filters find problems; they prove nothing. A smooth image is near to many, so that what was
+rejected need not have been copied; and that no near-copy is in the folder does not show that nobody
+in the training data can be recognised.
 
 ## Origin
 - Generator: `{about.generator}`, preset `{about.preset}`, {about.images_seen:,} images seen, \
