@@ -215,7 +215,7 @@ def _notes(
     predictions: Predictions, present: NDArray[np.bool_], unpredicted: NDArray[np.bool_]
 ) -> tuple[str, ...]:
     def listed(which: NDArray[np.bool_]) -> str:
-        names = [predictions.name(k) for k in np.flatnonzero(which)]
+        names = [predictions.name(int(k)) for k in np.flatnonzero(which)]
         return f"class{'es' * (len(names) > 1)} {', '.join(names)}"
 
     notes = []

@@ -209,7 +209,9 @@ def _scarce(predictions: Predictions) -> list[str]:
         len(np.unique(np.asarray(predictions.groups)[predictions.labels == k]))
         for k in range(predictions.classes)
     ]
-    few = [f"class {predictions.name(k)} ({n})" for k, n in enumerate(lesions) if 0 < n < MIN_GROUPS]
+    few = [
+        f"class {predictions.name(k)} ({n})" for k, n in enumerate(lesions) if 0 < n < MIN_GROUPS
+    ]
     if not few:
         return []
     return [f"fewer than {MIN_GROUPS} lesions of {', '.join(few)}: the interval may be too narrow"]

@@ -41,9 +41,10 @@ MEANINGS = {
 def study_page(result: StudyResult, out: Path) -> list[Path]:
     """Write study.json, .csv, .png and .html and study-comparisons.csv into `out`; returns them.
 
-    study.csv has a line for each row of `arms`, study-comparisons.csv for each of `comparisons`,
-    with the numbers of study.json, which are fractions of 1; the page has percent and points.
-    study.png is the figure of the comparisons. The same result gives the same bytes.
+    Once test is open they are called study-final, so that what was seen on val stays. study.csv
+    has a line for each row of `arms`, study-comparisons.csv for each of `comparisons`, with the
+    numbers of study.json, which are fractions of 1; the page has percent and points. study.png is
+    the figure of the comparisons. The same result gives the same bytes.
 
     Raises:
         RunError: where the folder cannot be written.
@@ -51,17 +52,18 @@ def study_page(result: StudyResult, out: Path) -> list[Path]:
     plain = result.as_json()
     study = StudyResult(**plain)  # in which what is not a number is None
     forest = as_png(forest_figure(study))
+    name = "study-final" if study.final else "study"
     contents = {
-        "study.json": (json.dumps(plain, indent=2) + "\n").encode(),
-        "study.csv": as_csv([flat_arm(row) for row in study.arms]),
-        "study-comparisons.csv": as_csv([flat_comparison(one) for one in study.comparisons]),
-        "study.png": forest,
-        "study.html": html_page("Do synthetic images help?", body(study, forest)).encode(),
+        f"{name}.json": (json.dumps(plain, indent=2) + "\n").encode(),
+        f"{name}.csv": as_csv([flat_arm(row) for row in study.arms]),
+        f"{name}-comparisons.csv": as_csv([flat_comparison(one) for one in study.comparisons]),
+        f"{name}.png": forest,
+        f"{name}.html": html_page("Do synthetic images help?", body(study, forest)).encode(),
     }
     with writing_to(out):
-        for name, content in contents.items():
-            (out / name).write_bytes(content)
-    return [out / name for name in contents]
+        for file, content in contents.items():
+            (out / file).write_bytes(content)
+    return [out / file for file in contents]
 
 
 def body(study: StudyResult, forest: bytes) -> str:

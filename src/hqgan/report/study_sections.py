@@ -1,10 +1,7 @@
 """The sections of a study's page that hold its tables and figures, as pieces of HTML."""
 
-import hashlib
 from collections.abc import Sequence
 from html import escape
-
-import yaml
 
 from hqgan.evaluation.classification import MEASURES
 from hqgan.report.comparison import number, rows
@@ -62,7 +59,6 @@ def protocol(study: StudyResult) -> list[str]:
         "baseline": baseline(study),
     }
     pairs = "; ".join(f"{arm} against {other}" for arm, other in p["primary"]["comparisons"])
-    written = yaml.safe_dump(p, sort_keys=False, allow_unicode=True).encode()
     heads = ["arm", "augmentation", "balance", "generator", "ratio"]
     heads += ["class filter", "copy filter", "real images"]
     return [
@@ -79,10 +75,12 @@ def protocol(study: StudyResult) -> list[str]:
             "An arm with several ratios is called ARM@RATIO below."
         ),
         "<h3>Images</h3>",
-        paragraph("Means over seeds; remarks on this page call a class by its number."),
+        paragraph("Means over seeds."),
         images_table(study),
-        "<p>sha256 of the protocol, protocol.yaml in the study's folder: "
-        f"<code>{hashlib.sha256(written).hexdigest()}</code></p>",
+        *(
+            f"<p>sha256 of {escape(what)}: <code>{escape(found)}</code></p>"
+            for what, found in study.checksums.items()
+        ),
     ]
 
 
@@ -103,9 +101,9 @@ def images_table(study: StudyResult) -> str:
         max((row["real"] for row in study.arms if row["fraction"] == f), key=sum) for f in fractions
     ]
     tested = at(study, primary_place(study))[0]["per_class"]
-    heads = ["number", "class", *(f"train, {share(f)} of the lesions" for f in fractions)]
+    heads = ["class", *(f"train, {share(f)} of the lesions" for f in fractions)]
     lines = [
-        [str(y), name, *(f"{real[y]:,.5g}" for real in used), images_of(tested[y])]
+        [name, *(f"{real[y]:,.5g}" for real in used), images_of(tested[y])]
         for y, name in enumerate(study.classes)
     ]
     return rows([*heads, study.split], lines)
@@ -188,12 +186,18 @@ def remarks(row: Record) -> list[str]:
     return list(dict.fromkeys(note for note in (*row["notes"], *said) if note))
 
 
+def of_class(one: Record, key: str) -> str:
+    """A score of one class; recall has an interval."""
+    ends = one["recall_interval"] if key == "recall" else None
+    return level({"value": one[key], "interval": ends, "note": None}, key)
+
+
 def classes(study: StudyResult) -> list[str]:
     """Each class's scores in every arm."""
     few = [one for one in study.arms[0]["per_class"] if (one["n"] or 0) < FEW_IMAGES]
     parts = [
         paragraph(
-            "Means over seeds, without intervals: where to look next, not what is shown. In the "
+            "Means over seeds; where to look next, not what is shown. In the "
             "picture blue is a higher recall than the baseline's, red a lower one."
             + (
                 f" A star marks fewer than {FEW_IMAGES} images, where one image moves the recall "
@@ -208,8 +212,7 @@ def classes(study: StudyResult) -> list[str]:
         title = title_of(key, "%").removeprefix("macro ")
         heads = [f"{one['class']} ({images_of(one)})" for one in study.arms[0]["per_class"]]
         lines = [
-            [*setting(row), *(scalar(one[key], key) for one in row["per_class"])]
-            for row in study.arms
+            [*setting(row), *(of_class(one, key) for one in row["per_class"])] for row in study.arms
         ]
         shown = " open" if key == "recall" else ""
         table = rows([*SETTING, *heads], lines)

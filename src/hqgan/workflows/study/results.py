@@ -142,9 +142,7 @@ def predictions(plan: Plan, split: Dataset) -> dict[Setting, list[Predictions]]:
     """What every seed's classifier says of the split, by arm, classifier and fraction."""
     found: dict[Setting, list[Predictions]] = {}
     for cell in plan.classifiers:
-        said = Predictions(
-            cell.probabilities(split), split.labels, split.groups, split.classes
-        )
+        said = Predictions(cell.probabilities(split), split.labels, split.groups, split.classes)
         found.setdefault(setting_of(cell), []).append(said)
     return found
 
