@@ -141,6 +141,9 @@ def evaluate(
     curve: Annotated[
         bool, typer.Option("--curve", help="measure every snapshot with 500 images")
     ] = False,
+    privacy: Annotated[
+        bool, typer.Option("--privacy", help="also look for copies of training images")
+    ] = False,
     inception_weights: Weights = None,
     label: Label = None,
     seed: Seed = 0,
@@ -148,6 +151,7 @@ def evaluate(
 ) -> None:
     """Measure a generator on val, each number beside its floor. On test once, at the end."""
     from hqgan.evaluation.run import data_of, evaluate_run
+    from hqgan.workflows.privacy import privacy as look_for_copies
 
     with stages() as progress:
         extractor = chosen_extractor(inception_weights, progress)
@@ -164,14 +168,23 @@ def evaluate(
             label=label or column,
             progress=progress,
         )
+        copies = None
+        if privacy:
+            copies = look_for_copies(
+                run, path, extractor, split=split, final=final, n=n, seed=seed,
+                label=label or column, progress=progress,
+            )  # fmt: skip
     for one in measured:
         say(f"\n{one.snapshot} ({one.images_seen:,} images), {extractor}")
         for line in one.lines():
             say(line)
+    for line in copies.lines() if copies else ():
+        say(line)
     if as_json:
         recipes = measured[-1].records
         points = [{"images_seen": m.images_seen, "recipes": m.records} for m in measured]
-        emit({"recipes": recipes, **({"curve": points} if curve else {})})
+        found = {"privacy": copies.as_json()} if copies else {}
+        emit({"recipes": recipes, **({"curve": points} if curve else {}), **found})
 
 
 @app.command(epilog="Example: hqgan compare --data images/ --models hybridq,dcgan+kit --kimg 50")
