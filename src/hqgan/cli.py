@@ -142,7 +142,8 @@ def evaluate(
         bool, typer.Option("--curve", help="measure every snapshot with 500 images")
     ] = False,
     privacy: Annotated[
-        bool, typer.Option("--privacy", help="also look for copies of training images")
+        bool,
+        typer.Option("--privacy", help="also look for copies of training images, in RUN/privacy"),
     ] = False,
     inception_weights: Weights = None,
     label: Label = None,
@@ -151,7 +152,6 @@ def evaluate(
 ) -> None:
     """Measure a generator on val, each number beside its floor. On test once, at the end."""
     from hqgan.evaluation.run import data_of, evaluate_run
-    from hqgan.workflows.privacy import privacy as look_for_copies
 
     with stages() as progress:
         extractor = chosen_extractor(inception_weights, progress)
@@ -170,6 +170,8 @@ def evaluate(
         )
         copies = None
         if privacy:
+            from hqgan.workflows.privacy import privacy as look_for_copies
+
             copies = look_for_copies(
                 run, path, extractor, split=split, final=final, n=n, seed=seed,
                 label=label or column, progress=progress,
