@@ -150,6 +150,14 @@ def test_evaluate_gives_recipes(hqgan: Command, run: Path) -> None:
     assert [p["images_seen"] for p in curve["curve"]] == [32]
 
 
+def test_evaluate_looks_for_copies_where_asked(hqgan: Command, run: Path) -> None:
+    said = hqgan("evaluate", run, "--privacy", "--n", 70, "--json")
+    assert said.code == 0
+    assert said.json["privacy"]["n_fake"] == 70
+    assert said.json["privacy"]["sentence"] in said.err
+    assert json.loads((run / "privacy" / "privacy.json").read_text()) == said.json["privacy"]
+
+
 def test_probe_writes_a_page_and_gives_its_numbers(
     hqgan: Command, run: Path, tmp_path: Path
 ) -> None:

@@ -135,6 +135,10 @@ def evaluate(
     curve: Annotated[
         bool, typer.Option("--curve", help="measure every snapshot with 500 images")
     ] = False,
+    privacy: Annotated[
+        bool,
+        typer.Option("--privacy", help="also look for copies of training images, in RUN/privacy"),
+    ] = False,
     inception_weights: Weights = None,
     label: Label = None,
     seed: Seed = 0,
@@ -158,14 +162,25 @@ def evaluate(
             label=label or column,
             progress=progress,
         )
+        copies = None
+        if privacy:
+            from hqgan.workflows.privacy import privacy as look_for_copies
+
+            copies = look_for_copies(
+                run, path, extractor, split=split, final=final, n=n, seed=seed,
+                label=label or column, progress=progress,
+            )  # fmt: skip
     for one in measured:
         say(f"\n{one.snapshot} ({one.images_seen:,} images), {extractor}")
         for line in one.lines():
             say(line)
+    for line in copies.lines() if copies else ():
+        say(line)
     if as_json:
         recipes = measured[-1].records
         points = [{"images_seen": m.images_seen, "recipes": m.records} for m in measured]
-        emit({"recipes": recipes, **({"curve": points} if curve else {})})
+        found = {"privacy": copies.as_json()} if copies else {}
+        emit({"recipes": recipes, **({"curve": points} if curve else {}), **found})
 
 
 @app.command(epilog="Example: hqgan compare --data images/ --models hybridq,dcgan+kit --kimg 50")

@@ -107,6 +107,32 @@ def test_a_collapsed_generator_is_plausible_and_not_diverse() -> None:
     assert found.coverage < 0.2
 
 
+def test_a_copied_training_set_looks_as_good_as_held_out_images() -> None:
+    """Held against a third set, copies are real images: nothing here sees copying."""
+    val, train, good = normal(300, 0), normal(300, 1), normal(300, 2)
+    copied = numbers(precision_recall_density_coverage(val, train.copy()))
+    assert copied == pytest.approx(numbers(precision_recall_density_coverage(val, good)), abs=0.1)
+
+
+def test_shuffled_labels_are_seen_in_the_class_they_spoil() -> None:
+    one, other = normal(150, 0), normal(150, 1, mean=6.0)
+    fakes = np.concatenate([normal(150, 2), normal(150, 3, mean=6.0)])
+    shuffled = np.random.default_rng(4).permutation(fakes)
+    both = np.concatenate([one, other])
+    whole = [numbers(precision_recall_density_coverage(both, x)) for x in (fakes, shuffled)]
+    assert whole[0] == whole[1]
+    assert precision_recall_density_coverage(one, fakes[:150]).precision > 0.8
+    assert precision_recall_density_coverage(one, shuffled[:150]).precision < 0.65
+
+
+def test_pure_noise_is_neither_plausible_nor_covering() -> None:
+    """Recall is no comfort: the balls of scattered noise are wide enough to hold everything."""
+    found = precision_recall_density_coverage(normal(200, 0), normal(200, 1, spread=8.0))
+    assert found.precision < 0.05
+    assert found.density < 0.05
+    assert found.coverage < 0.05
+
+
 def test_half_of_the_modes_is_half_of_the_coverage() -> None:
     modes = normal(200, 0)
     modes[::2] += 50.0

@@ -11,6 +11,7 @@ from hqgan.evaluation.metrics import (
     Gaussian,
     TooFewImages,
     frechet_distance,
+    frechet_infinity,
     kid,
     kid_bootstrap,
     kid_interval,
@@ -77,6 +78,34 @@ def test_fewer_images_raise_the_frechet_distance_but_not_the_kernel_distance() -
     kids = np.array([kid(normal(few, 2 * i), normal(few, 2 * i + 1)) for i in draws])
     assert abs(kids.mean()) < 3 * kids.std() / len(kids) ** 0.5
     assert kids.min() < 0 < kids.max()  # unbiased at 0 means negative half of the time
+
+
+@pytest.mark.parametrize("distance", [frechet_distance, kid])
+def test_a_copied_training_set_looks_perfect(distance) -> None:
+    """Distances reward copying, which is why copies are looked for by themselves."""
+    train, val, good = normal(200, 0), normal(200, 1), normal(200, 2)
+    assert distance(train, train.copy()) < min(0, distance(train, good)) + EXACT
+    assert distance(val, train) < 2 * abs(distance(val, good)) + 0.01
+
+
+@pytest.mark.parametrize("distance", [frechet_distance, kid])
+def test_shuffled_labels_are_seen_by_class_and_not_overall(distance) -> None:
+    one, other = normal(150, 0), normal(150, 1, mean=2.0)
+    fakes = np.concatenate([normal(150, 2), normal(150, 3, mean=2.0)])
+    shuffled = np.random.default_rng(4).permutation(fakes)
+    both = np.concatenate([one, other])
+    assert distance(both, shuffled) == pytest.approx(distance(both, fakes), abs=1e-9)
+    assert distance(one, shuffled[:150]) > 10 * abs(distance(one, fakes[:150]))
+
+
+def test_infinitely_many_fakes_have_the_distance_that_is_extrapolated_from_a_few() -> None:
+    """The bias that the number of fakes causes goes."""
+    real, fakes = normal(400, 0), [normal(150, 10 + i, 0.5, 1.5) for i in range(40)]
+    limit = frechet_distance(real, normal(40_000, 1, mean=0.5, spread=1.5))
+    found = np.array([frechet_infinity(real, fake, seed=0) for fake in fakes])
+    plain = np.array([frechet_distance(real, fake) for fake in fakes])
+    assert abs(found.mean() - limit) < 3 * found.std() / len(found) ** 0.5
+    assert abs(plain.mean() - limit) > 3 * plain.std() / len(plain) ** 0.5
 
 
 # ---- exactness ----
@@ -197,6 +226,11 @@ def test_frechet_is_refused_where_either_set_is_no_larger_than_the_features() ->
     for pair in ((enough, short), (short, enough)):
         with pytest.raises(TooFewImages, match=f"{DIM} images .* more than {DIM}"):
             frechet_distance(*pair)
+
+
+def test_the_extrapolation_needs_twice_as_many_fakes_as_features() -> None:
+    with pytest.raises(TooFewImages, match=f"more than {2 * DIM}"):
+        frechet_infinity(normal(50, 0), normal(2 * DIM, 1), seed=0)
 
 
 def test_kid_needs_a_pair_and_its_interval_some_lesions() -> None:

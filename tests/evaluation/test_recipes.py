@@ -183,6 +183,16 @@ def test_every_result_says_what_it_was_computed_from(
         assert record["extractor"] == str(wide)
 
 
+def test_fid_is_extrapolated_where_fakes_are_twice_the_features(wide: Extractor) -> None:
+    large = dataset("val", (400, 300, 100), seed=0)
+    labels = np.repeat(np.arange(3), reference_class_mix(large.labels, 3, 2 * 768 + 1))
+    fakes = lesions(labels, 2)
+    results = evaluate_images(fakes, labels, large, None, wide, per_class=False, repeats=2)
+    found = {one.recipe: one for one in results}
+    assert found["fid768_infinity"].value < found["fid768"].value
+    assert (found["fid768_infinity"].n_fake, found["fid768_infinity"].floor) == (1537, None)
+
+
 def test_fid_is_refused_with_a_reason_where_images_are_no_more_than_features(
     reference: Dataset, train: Dataset, wide: Extractor
 ) -> None:

@@ -16,6 +16,7 @@ Array = NDArray[np.floating]
 Interval = tuple[float, float]
 
 CONFIDENCE = 0.95  # of every interval here
+POINTS = 15  # of the line to infinitely many fakes, as in the paper
 MIN_GROUPS = 5  # a bootstrap over fewer independent units says nothing about their spread
 
 
@@ -67,6 +68,30 @@ def frechet_distance(real: Array | Gaussian, fake: Array | Gaussian) -> float:
     squared_mean = float(np.sum((a.mean - b.mean) ** 2))
     traces = float(np.trace(a.covariance) + np.trace(b.covariance))
     return squared_mean + traces - 2.0 * float(np.sqrt(eigenvalues).sum())
+
+
+def frechet_infinity(real: Array | Gaussian, fake: Array, seed: int) -> float:
+    """Fréchet distance extrapolated to infinitely many fakes.
+
+    The distance of N fakes (N, d) exceeds its limit by about c / N. It is taken of `POINTS` random
+    subsets, from half of the fakes to all, evenly spaced in 1/N, and a line through them read off
+    at 1/N = 0. As in the paper only the number of fakes goes to infinity: the real images are as
+    many as there are, so values compare at equal M only. (The paper takes 5,000 to 50,000 fakes.)
+    Where fakes are hardly to be told from real images it comes out too low, even negative, for the
+    two biases then do not add up. TooFewImages where N <= 2 d or M <= d. Cost: `POINTS` eigenvalue
+    problems: 3 s for 768 features, a minute for 2048.
+    Source: Chong and Forsyth 2020, arXiv 1911.07023, section 3 and algorithm 1.
+    """
+    target = real if isinstance(real, Gaussian) else Gaussian.fit(real)
+    fake = as_features(fake, "fake")
+    n, d = fake.shape
+    if n <= 2 * d:
+        raise TooFewImages(f"{n} fakes of {d} features; a line needs more than {2 * d}")
+    rng = np.random.default_rng([seed, 5])
+    inverse = np.linspace(1.0 / n, 2.0 / n, POINTS)
+    sizes = np.minimum(n, np.ceil(1.0 / inverse - 1e-9).astype(int))  # more than d each
+    found = [frechet_distance(target, fake[rng.permutation(n)[:size]]) for size in sizes]
+    return float(np.polyfit(1.0 / sizes, found, 1)[1])
 
 
 def kid(real: Array, fake: Array) -> float:

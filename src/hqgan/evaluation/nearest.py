@@ -49,6 +49,20 @@ def nearest_features(queries: Array, references: Array, k: int = 1) -> Neighbour
     return _nearest(queries[None], as_features(references, "references"), k)
 
 
+def pixel_distances(queries: Images, references: Images) -> Iterator[Array]:
+    """All distances of `nearest_pixels`, in blocks of rows: (at most 1024, M) each."""
+    turned = symmetries(thumbnails(queries)).reshape(8, len(queries), -1)
+    for squares in _squared(turned, thumbnails(references).reshape(len(references), -1)):
+        yield np.sqrt(squares.clip(min=0.0) / turned.shape[-1])
+
+
+def feature_distances(queries: Array, references: Array) -> Iterator[Array]:
+    """All distances of `nearest_features`, in blocks of rows: (at most 1024, M) each."""
+    queries = as_features(queries, "queries")
+    for squares in _squared(queries[None], as_features(references, "references")):
+        yield np.sqrt(squares.clip(min=0.0))
+
+
 def thumbnails(images: Images) -> NDArray[np.float32]:
     """Box averages of uint8 (N, S, S, 3): float32 (N, 16, 16, 3), in grey levels."""
     n, height, width, channels = images.shape
@@ -68,12 +82,26 @@ def _nearest(views: Array, references: Array, k: int) -> Neighbours:
     """Queries in several views (V, N, d), whose least distance counts, against (M, d)."""
     if len(references) < k:
         raise ValueError(f"{len(references)} references, expected at least {k}")
-    # From their mean: |x|² + |y|² - 2 xy loses what the norms have in common. It is the same for
-    # all views, as the mean of all symmetric copies would be.
+    index, distance = [], []
+    for squared in _squared(views, references):
+        chosen = np.argpartition(squared, k - 1, axis=1)[:, :k]
+        values = np.take_along_axis(squared, chosen, axis=1)
+        order = np.argsort(values, axis=1, kind="stable")
+        index.append(np.take_along_axis(chosen, order, axis=1))
+        distance.append(np.take_along_axis(values, order, axis=1))
+    squares = np.concatenate(distance).astype(np.float64)
+    return Neighbours(np.concatenate(index), np.sqrt(squares.clip(min=0.0)))
+
+
+def _squared(views: Array, references: Array) -> Iterator[Array]:
+    """Squared distances of queries (V, N, d), least over views, in blocks (<= BLOCK, M).
+
+    From the mean of the references: |x|² + |y|² - 2 xy loses what the norms have in common. It is
+    the same for all views, as the mean of all symmetric copies would be.
+    """
     origin = references.mean(axis=0)
     references = references - origin
     norms = np.einsum("md,md->m", references, references)
-    index, distance = [], []
     for block in _blocks(views):
         squared = None
         for view in block:
@@ -84,13 +112,7 @@ def _nearest(views: Array, references: Array, k: int) -> Neighbours:
             products += np.einsum("nd,nd->n", rows, rows)[:, None]
             squared = products if squared is None else np.minimum(squared, products, out=squared)
         assert squared is not None
-        chosen = np.argpartition(squared, k - 1, axis=1)[:, :k]
-        values = np.take_along_axis(squared, chosen, axis=1)
-        order = np.argsort(values, axis=1, kind="stable")
-        index.append(np.take_along_axis(chosen, order, axis=1))
-        distance.append(np.take_along_axis(values, order, axis=1))
-    squares = np.concatenate(distance).astype(np.float64)
-    return Neighbours(np.concatenate(index), np.sqrt(squares.clip(min=0.0)))
+        yield squared
 
 
 def _blocks(views: Array) -> Iterator[Array]:

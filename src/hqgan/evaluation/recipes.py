@@ -11,9 +11,14 @@ far from the split as real images are.
 
     precision768  recall768  density768  coverage768       and the same four with 2048
 
-The last four take as many real images as fakes: where one side has more, a random subset of it, in
-the same class mix; their n is what was compared. Higher is better there, and the floor is what
-real images reach.
+    fid768_infinity     extrapolated to infinitely many fakes, where they are more than twice the
+                        features; without a floor, which would take minutes
+
+How different the images of a class are from each other is in `diversity`.
+
+Precision, recall, density and coverage take as many real images as fakes: where one
+side has more, a random subset of it, in the same class mix; their n is what was compared. Higher is
+better there, and the floor is what real images reach.
 
 Fakes arrive as uint8 arrays, the content of the PNG files that `sample` writes: PNG is lossless,
 so the path through the file would change no bit, and real and fake take the same path from there
@@ -41,6 +46,7 @@ from hqgan.evaluation.metrics import (
     Interval,
     TooFewImages,
     frechet_distance,
+    frechet_infinity,
     kid,
     kid_interval,
 )
@@ -164,6 +170,8 @@ def evaluate_images(
     if extractor.name in FRECHET_RECIPES:
         results.append(_frechet(FRECHET_RECIPES[extractor.name], real, fake, floor, stamp))
     if extractor.name in KID_RECIPES:
+        if len(fake.labels) > 2 * extractor.dim and len(real.labels) > extractor.dim:
+            results.append(_infinity(FRECHET_RECIPES[extractor.name], real, fake, stamp))
         for label in [None, *range(classes)] if per_class else [None]:
             name = None if label is None else reference.classes[label]
             groups = reference.groups if label is None else reference.groups[real.labels == label]
@@ -318,6 +326,19 @@ def _manifold(
         )
         for name, recipe in names.items()
     ]
+
+
+def _infinity(recipe: str, real: _Labelled, fake: _Labelled, stamp: dict[str, Any]) -> RecipeResult:
+    return RecipeResult(
+        recipe=f"{recipe}_infinity",
+        class_name=None,
+        value=frechet_infinity(real.features, fake.features, stamp["seed"]),
+        interval=None,
+        floor=None,
+        n_real=len(real.labels),
+        n_fake=len(fake.labels),
+        **stamp,
+    )
 
 
 @contextmanager
