@@ -14,6 +14,7 @@ import numpy as np
 from hqgan.config import read_config
 from hqgan.data import EMBEDDED, Dataset, load_dataset, to_uint8
 from hqgan.errors import DataError, RunError, UsageError
+from hqgan.evaluation.diversity import evaluate_diversity
 from hqgan.evaluation.features import Extractor
 from hqgan.evaluation.recipes import evaluate_images, reference_class_mix
 from hqgan.models import About, Generator, find_snapshot, generate, load_snapshot, snapshots
@@ -36,11 +37,11 @@ class Measurement:
     def lines(self) -> Iterator[str]:
         """An aligned table for people; a value that is not defined says why."""
         yield (
-            f"  {'recipe':13} {'class':16} {'value':>10} {'95 % interval':>23} "
+            f"  {'recipe':20} {'class':16} {'value':>10} {'95 % interval':>23} "
             f"{'floor':>10} {'real':>6} {'fake':>6}"
         )
         for record in self.records:
-            head = f"  {record['recipe']:13} {record['class'] or 'all':16}"
+            head = f"  {record['recipe']:20} {record['class'] or 'all':16}"
             if record["value"] is None:
                 yield f"{head} {'-':>10} {record['reason']}"
                 continue
@@ -76,7 +77,7 @@ def evaluate_run(
         final: opens the test split; recorded in every line.
         n: number of fakes; None takes as many as the split has.
         seed: of latents, bootstrap and floor.
-        curve: measure every snapshot of the run, with 500 fakes each and without floors.
+        curve: measure every snapshot of the run, with 500 fakes each, without floors and diversity.
         label: the column used as class, for data with several.
 
     Raises:
@@ -114,6 +115,9 @@ def evaluate_run(
                 images, labels, reference, train, network, seed, progress=progress
             )
         ]
+        if not curve:
+            diversity = evaluate_diversity(images, labels, reference, extractor, seed)
+            records += [result.as_json() for result in diversity]
         measurements.append(Measurement(snapshot, about.images_seen, records))
         append(snapshot.parent / RECORDS, about, snapshot, records, final)
     return measurements

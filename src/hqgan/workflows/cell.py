@@ -19,6 +19,7 @@ from hqgan.evaluation import (
     reference_class_mix,
 )
 from hqgan.evaluation.costs import costs, sampling_rate
+from hqgan.evaluation.diversity import evaluate_diversity
 from hqgan.evaluation.run import class_mixed_fakes
 from hqgan.models import find_snapshot, load_snapshot, parameter_count, snapshots
 from hqgan.schema import Config
@@ -181,6 +182,7 @@ def measured(
         if network is not None
         for result in evaluate_images(images, labels, reference, dataset, network, recipe.seed)
     ]
+    results += evaluate_diversity(images, labels, reference, extractor, recipe.seed)
     fakes = extractor(images)
     # The first images of each class are those that a smaller order would have made.
     few = first_of_each_class(labels, reference, recipe.curve_n)
