@@ -115,5 +115,5 @@ $(VENV)/.cluster: $(VENV)/.dev
 # own pin of torch (--no-deps); torch-fidelity comes the same way, or pip would mend the pair with a CUDA torch.
 $(ORACLE)/.done: pyproject.toml constraints.txt | $(ORACLE)/bin/pip
 	$(ORACLE)/bin/python $(PIP_INSTALL) -e '.[dev]' requests tqdm
-	$(ORACLE)/bin/python $(PIP_INSTALL) --no-deps torchvision==0.16.2 torch-fidelity
+	$(ORACLE)/bin/python $(PIP_INSTALL) --no-deps torchvision==0.16.2 torch-fidelity timm
 	@touch $@

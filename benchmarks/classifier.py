@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--name", default="resnet-small")
     parser.add_argument("--weights", help="safetensors file of a pretrained classifier")
     parser.add_argument("--balance", default="oversampling")
-    parser.add_argument("--learning-rate", type=float, default=ClassifierRecipe.learning_rate)
+    parser.add_argument("--learning-rate", type=float, help="default: its own")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()

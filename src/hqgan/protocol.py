@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from hqgan.config import did_you_mean, preset_names, read_yaml, to_yaml, validated
 from hqgan.data import EMBEDDED
 from hqgan.evaluation.classification import MEASURES
+from hqgan.models.classifier import PRETRAINED
 from hqgan.schema import Count, Kimg, Positive, Section, absolute_path
 
 SYNTHETIC = ("ratio", "class_filter", "copy_filter", "real")  # keys of arms with a generator
@@ -22,6 +23,11 @@ Ratio = Literal["max", "median"] | Annotated[float, Field(gt=0, le=100)]
 LabelFraction = Annotated[float, Field(gt=0, le=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9+._-]*$", max_length=60)]
 Expanded = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9+._@-]*$", max_length=80)]
+
+
+def weights_path(path: str) -> str:
+    """The file as it is found from any working folder; "pretrained" is none."""
+    return path if path == PRETRAINED else absolute_path(path)
 
 
 class Arm(Section):
@@ -76,11 +82,13 @@ class ClassifierSection(Section):
 
     steps: Count = 2000
     batch: Annotated[int, Field(ge=2)] = 64
-    learning_rate: Positive | None = Field(
-        default=None, description="null takes the classifier's own"
+    learning_rate: dict[str, Positive] = Field(
+        default_factory=dict, description="classifier: rate; else each has its own"
     )
-    weights: Annotated[str, AfterValidator(absolute_path)] | None = Field(
-        default=None, description="ImageNet weights of mobilenet-v2, a safetensors file"
+    weights: dict[str, Annotated[str, AfterValidator(weights_path)]] = Field(
+        default_factory=dict,
+        description="classifier: safetensors file of mobilenet-v2 or of a timm model, "
+        "or pretrained for what timm publishes",
     )
 
 

@@ -84,7 +84,7 @@ class MobileNet(nn.Module):
         path = Path(path).expanduser()
         advice = (
             "Name a safetensors file of MobileNetV2 1.0 with torchvision's layer names in the key "
-            "classifier_weights of the study file."
+            "classifier.weights of the study file."
         )
         if not path.is_file():
             raise HqganError(f"There are no MobileNetV2 weights at {path}. {advice}")

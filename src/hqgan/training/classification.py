@@ -45,7 +45,7 @@ class ClassifierRecipe:
         name: of the classifier, see `build_classifier`.
         steps: optimiser steps; 94 of 64 images are one epoch of HAM10000's training split.
         batch: images a step.
-        learning_rate: the highest one, after the warm-up.
+        learning_rate: the highest one, after the warm-up; None is the classifier's own.
         weight_decay: AdamW's, of every parameter.
         augmentation: "none", or "standard" (`standard_augmentation`).
         balance: "none"; "class-weights" weighs the loss of an image by N / (K n_class);
@@ -61,7 +61,7 @@ class ClassifierRecipe:
     name: str = "resnet-small"
     steps: int = 1880
     batch: int = 64
-    learning_rate: float = 3e-3
+    learning_rate: float | None = None
     weight_decay: float = 0.05
     augmentation: Augmentation = "none"
     balance: Balance = "none"
@@ -150,8 +150,9 @@ def fit_classifier(
         alone = classifier.bf16_on_cpu and torch.get_num_threads() == 1
         faster = has_bf16(device) and (device != "cpu" or alone)
         bf16 = torch.autocast(device, torch.bfloat16, enabled=faster)
+        highest = recipe.learning_rate or classifier.learning_rate
         optimiser = torch.optim.AdamW(
-            classifier.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+            classifier.parameters(), lr=highest, weight_decay=recipe.weight_decay
         )
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda n: rate(n, recipe.steps))
         classifier.train()
@@ -222,7 +223,7 @@ def require_finite(value: float, recipe: ClassifierRecipe, step: int) -> None:
     if not math.isfinite(value):
         raise TrainingStopped(
             f"the classifier {recipe.name} diverged at step {step} of {recipe.steps}; lower its "
-            f"learning rate, now {recipe.learning_rate}"
+            f"learning rate, now {recipe.learning_rate or 'its own'}"
         )
 
 

@@ -13,7 +13,7 @@ filters; test is read by `predict_test` alone.
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -231,17 +231,15 @@ class ClassifierCell(Cell):
     def recipe(self) -> ClassifierRecipe:
         """Equal in all arms, but for augmentation and balance."""
         section = self.study.protocol.classifier
-        recipe = ClassifierRecipe(
+        return ClassifierRecipe(
             name=self.classifier,
             steps=section.steps,
             batch=section.batch,
+            learning_rate=section.learning_rate.get(self.classifier),
             augmentation=self.arm.augmentation,
             balance=self.arm.balance,
-            weights=section.weights if self.classifier != JUDGE else None,
+            weights=section.weights.get(self.classifier),
         )
-        if section.learning_rate is None:
-            return recipe
-        return replace(recipe, learning_rate=section.learning_rate)
 
     def images(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The training set: uint8 (N, S, S, 3), labels (N,), and whether synthetic (N,)."""

@@ -106,7 +106,9 @@ def plan(protocol: Protocol, out: Path, *, weights: str | None = None) -> Plan:
         if isinstance(cell, GeneratorCell):
             check_generator(cell, train)
     for name in protocol.classifiers:
-        build_classifier(name, len(train.classes), protocol.size, protocol.classifier.weights)
+        build_classifier(
+            name, len(train.classes), protocol.size, protocol.classifier.weights.get(name)
+        )
     settings = {
         "train_checksum": train.checksum,
         "val_checksum": val.checksum,
