@@ -80,6 +80,12 @@ def test_a_relative_path_is_found_from_any_folder(tmp_path: Path) -> None:
         ("  standard: {}\n", "", "arms"),
         ("data: embedded", "data: embedded\nfractions: [0.5, 0.5]", "twice"),
         ("data: embedded", "data: embedded\nfractions: [1.5]", "fractions"),
+        ("data: embedded", "data: embedded\ndata: embedded", "'data' is there twice"),
+        (
+            "data: embedded",
+            "data: embedded\nclassifier: {weights: {resnet-smal: file}}",
+            "Did you mean 'resnet-small'?",
+        ),
         ("data: embedded", "data: embedded\nbaseline: nothing", "'nothing' is no arm"),
         ("hybridq: {", "../hybridq: {", "arms"),
     ],

@@ -57,6 +57,7 @@ def tabulated(
     classes: tuple[str, ...] = CLASSES,
     counts: tuple[int, ...] = COUNTS,
     final: bool = True,
+    failed: tuple[str, int] | None = None,
     **changes: Any,
 ) -> StudyResult:
     """A study of which every cell is done: by chance, not by training."""
@@ -67,19 +68,22 @@ def tabulated(
     stages = lay_out(study, train)
     for cell in (cell for stage in stages for cell in stage):
         cell.folder.mkdir(parents=True)
-        record: dict[str, Any] = {}
+        record: dict[str, Any] = {"failed": None}
         if isinstance(cell, GeneratorCell):
-            record = {"detectability": 0.9 + 0.01 * cell.seed, "extractor": "tiny", "stopped": None}
+            record |= {"stopped": None}
         if isinstance(cell, PoolCell):
             reports = [
                 ClassReport(name, asked=n, made=n + 7, kept=n, near_copies=3, unrecognised=4)
                 for name, n in zip(classes, cell.counts, strict=True)
             ]
-            record = {"per_class": [asdict(report) for report in reports]}
+            told = {"detectability": 0.9 + 0.01 * cell.seed, "extractor": "tiny"}
+            record |= {"per_class": [asdict(report) for report in reports], **told}
         if isinstance(cell, ClassifierCell):
             added = cell.pool.counts if cell.pool else [0] * len(classes)
-            record = {"real": train.counts.tolist(), "synthetic": list(added)}
+            record |= {"real": train.counts.tolist(), "synthetic": list(added)}
             np.save(cell.folder / "test.npy", guesses(cell, tested, skill[cell.arm_name]))
+            if (cell.arm_name, cell.seed) == failed:
+                record = {"failed": "it diverged"}
         (cell.folder / CELL).write_text(json.dumps(record))
     plan = Plan(study, stages, tested, ("classes are few <here>",), {"train_checksum": "0"})
     return tabulate(plan, tested, final)
@@ -272,6 +276,23 @@ def test_a_page_that_cannot_be_written_says_so(plain: str, tmp_path: Path) -> No
     (tmp_path / "file").touch()
     with pytest.raises(RunError, match="choose another --out"):
         study_page(StudyResult(**json.loads(plain)), tmp_path / "file")
+
+
+def test_an_arm_of_which_a_seed_failed_has_no_numbers_but_a_reason(tmp_path: Path) -> None:
+    arm = next(name for name in ARMS if name != PAIRS[0][1])
+    found = tabulated(tmp_path / "study", failed=(arm, 3))
+    study_page(found, tmp_path / "page")
+    assert "it diverged" in html(tmp_path / "page")
+    row = next(row for row in found.as_json()["arms"] if row["arm"] == arm)
+    assert row["seeds"] == 0
+    assert {one["value"] for one in row["measures"].values()} == {None}
+
+
+def test_weights_and_rates_of_classifiers_are_on_the_page(tmp_path: Path) -> None:
+    given = {"weights": {"resnet-small": "/a/file"}, "learning_rate": {"resnet-small": 0.01}}
+    study_page(tabulated(tmp_path / "study", classifier=given), tmp_path / "page")
+    assert "resnet-small: /a/file" in html(tmp_path / "page")
+    assert "resnet-small: 0.01" in html(tmp_path / "page")
 
 
 def test_many_arms_with_long_names_do_not_overlap(tmp_path: Path) -> None:

@@ -189,10 +189,26 @@ def did_you_mean(word: str, known: Sequence[str]) -> str:
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
+class UniqueKeys(yaml.SafeLoader):
+    """Refuses a mapping with a key that is there twice, of which YAML would keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            name = key.value
+            if key.tag != "tag:yaml.org,2002:merge" and isinstance(name, str):
+                if name in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"the key {name!r} is there twice", key.start_mark
+                    )
+                seen.add(name)
+        return super().construct_mapping(node, deep)
+
+
 def read_yaml(file: Path) -> dict[str, Any]:
     """A YAML file with a mapping at its top, or a `UsageError` that names it."""
     try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+        values = yaml.load(file.read_text(encoding="utf-8"), UniqueKeys)  # a SafeLoader
     except OSError as error:
         raise UsageError(f"cannot read the configuration {file}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

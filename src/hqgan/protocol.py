@@ -144,6 +144,18 @@ class Protocol(Section):
         return values
 
     @model_validator(mode="after")
+    def names_are_classifiers(self) -> Self:
+        for key in ("learning_rate", "weights"):
+            for name in getattr(self.classifier, key):
+                if name not in self.classifiers:
+                    raise ValueError(
+                        f"classifier.{key} names {name!r}, which is no classifier of this study "
+                        f"({', '.join(self.classifiers)})."
+                        f"{did_you_mean(name, self.classifiers)}"
+                    )
+        return self
+
+    @model_validator(mode="after")
     def names_are_arms(self) -> Self:
         known = list(self.expanded())
         wanted = [name for pair in self.primary.comparisons for name in pair]
@@ -173,8 +185,11 @@ class Protocol(Section):
         return arms
 
     def checksum(self) -> str:
-        """Hexadecimal sha256 of everything but the place of the data, which may move."""
-        text = to_yaml(self.model_copy(update={"data": ""}))
+        """Hexadecimal sha256 of everything but where it is run: places of files, device."""
+        names = {name: Path(file).name for name, file in self.classifier.weights.items()}
+        classifier = self.classifier.model_copy(update={"weights": names})
+        here = {"data": "", "device": "auto", "classifier": classifier}
+        text = to_yaml(self.model_copy(update=here))
         return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -18,9 +18,11 @@ from hqgan.evaluation.resampling import (
     mean_interval,
     weighted,
 )
-from hqgan.evaluation.trials import paired_t
+from hqgan.evaluation.trials import POWER, detectable_effect, paired_t
 
 EXACT = 1e-12
+POWER_EXPERIMENTS = 120
+POWER_BOUND = 0.12  # three standard deviations of a share of 0.8 in as many experiments
 EXPERIMENTS = 250
 COVERED = 0.9  # what we vouch for at 8 seeds, of a nominal 95 %
 WIDTH = 0.4  # Student's factor is up to 1.2; to count disagreeing seeds thrice would be 1.7
@@ -317,6 +319,27 @@ def test_the_interval_of_eight_seeds_holds_the_true_difference_and_is_no_wider_t
     assert held >= COVERED * EXPERIMENTS
     needed = 2 * norm.ppf(0.975) * np.std(values)
     assert np.mean(widths) == pytest.approx(needed, rel=WIDTH)
+
+
+@pytest.mark.parametrize(
+    ("gap", "arm_sd"),
+    [(0.3, 0.0), (0.5, 0.8)],
+    ids=["arms right on the same lesions", "on different ones"],
+)
+def test_an_effect_of_the_detectable_size_is_shown_at_the_stated_power(
+    gap: float, arm_sd: float
+) -> None:
+    """Test and interval must both find it: the gap is such that the effect is of that size."""
+    shown = 0
+    effects, detectable = [], []
+    for i in range(POWER_EXPERIMENTS):
+        arms = simulated_pair(i, (0.5 + gap, 0.5), 0.15, arm_sd)
+        found = difference_interval(*arms, "accuracy", seed=i, replicates=200)
+        effects.append(found.value)
+        detectable.append(detectable_effect(found, 1))
+        shown += paired_t(found.by_seed).p <= 0.05 and found.interval[0] > 0
+    assert np.mean(effects) == pytest.approx(np.mean(detectable), rel=0.05)
+    assert shown / POWER_EXPERIMENTS == pytest.approx(POWER, abs=POWER_BOUND)
 
 
 def test_the_interval_guards_the_t_test_where_like_arms_are_right_on_different_lesions() -> None:

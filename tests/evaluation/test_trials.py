@@ -244,15 +244,15 @@ def test_the_sentence_of_no_effect_says_what_could_have_been_missed() -> None:
         sign_flip_p=0.19,
         detectable=0.023,
     ) == (
-        "standard+hybridq changes balanced accuracy by +1.2 points (95 % interval -0.4 to +2.8, "
-        "8 seeds, Holm-adjusted p = 0.14, by exact sign flips p = 0.19) against standard: "
+        "standard+hybridq changes balanced accuracy on test by +1.2 points (95 % interval -0.4 "
+        "to +2.8, 8 seeds, Holm-adjusted p = 0.14, by exact sign flips p = 0.19) against standard: "
         "no effect is shown; effects below 2.3 points could have been missed."
     )
 
 
 def test_errors_are_better_when_they_fall_and_have_no_points() -> None:
     words = sentence("a", "b", "ece", estimate(-0.02, 0.01, 0.01), family=1, p=0.0004)
-    assert "changes calibration error by -0.020 (95 % interval -0.030 to -0.010" in words
+    assert "changes calibration error on test by -0.020 (95 % interval -0.030 to -0.010" in words
     assert "p < 0.001" in words
     assert words.endswith("against b: it is better.")
     assert "worse" in sentence("a", "b", "brier", estimate(0.2, 0.1, 0.1), family=1, p=0.01)

@@ -6,7 +6,7 @@ of their noise cancels in a difference of two arms.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,7 @@ class Estimate:
         lesions: independent units behind the interval.
         replicates: resamples behind the interval, 0 without one.
         note: what the numbers leave out, or why there are none.
+        error: standard error of the value, over seeds and lesions; None without an interval.
     """
 
     value: float | None
@@ -44,6 +45,7 @@ class Estimate:
     lesions: int
     replicates: int
     note: str | None = None
+    error: float | None = None
 
     @property
     def seeds(self) -> int:
@@ -62,14 +64,7 @@ def mean_interval(
     if found.interval is None:
         return found
     low, high = np.clip(found.interval, 0.0, 2.0 if measure == "brier" else 1.0)
-    return Estimate(
-        found.value,
-        (float(low), float(high)),
-        found.by_seed,
-        found.lesions,
-        replicates,
-        found.note,
-    )
+    return replace(found, interval=(float(low), float(high)))
 
 
 def difference_interval(
@@ -158,11 +153,13 @@ def _bootstrap(
     variance, spread = _variance(values, resampled), float(np.nanvar(means))
     scale = student_scale(variance, values) * (variance / spread) ** 0.5 if spread > 0.0 else 1.0
     low, high = np.nanpercentile(means, [100 * (1 - UPPER), 100 * UPPER]) - np.nanmean(means)
-    interval = (float(value + scale * low), float(value + scale * high))
+    # Rare resamples without a class may all lie on one side of the value.
+    interval = (float(value + scale * min(low, 0.0)), float(value + scale * max(high, 0.0)))
     notes = [ONE_SEED] if len(pairs) == 1 else []
     if measure in MACRO:
         notes += _scarce(first)
-    return Estimate(value, interval, by_seed, len(names), replicates, "; ".join(notes) or None)
+    said = "; ".join(notes) or None
+    return Estimate(value, interval, by_seed, len(names), replicates, said, variance**0.5)
 
 
 def _variance(values: Array, resampled: Array) -> float:

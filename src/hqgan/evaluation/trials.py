@@ -145,8 +145,7 @@ def minimum_detectable_effect(
     """The true effect that `power` finds with the chance `target`, in units of the measure.
 
     Infinite below two seeds. Uses sd as if it were known; an estimate from few seeds is rough. It
-    is the t test's alone: where arms are right on different lesions, the hierarchical interval asks
-    for more.
+    is the t test's alone: `detectable_effect` is that of the test and the interval.
     """
     _check(sd, family, level)
     if not level / family < target < 1.0:
@@ -157,6 +156,18 @@ def minimum_detectable_effect(
     while power(high, 1.0, n, family, level) < target:
         high *= 2.0
     return sd * float(brentq(lambda e: power(e, 1.0, n, family, level) - target, 0.0, high))
+
+
+def detectable_effect(found: Estimate, family: int) -> float | None:
+    """The `minimum_detectable_effect` of a difference, for the test and the interval together.
+
+    By the spread over seeds, or by the standard error over seeds and lesions where that is larger,
+    as it is where the arms are right on different lesions. None where seeds show no spread.
+    """
+    if found.seeds < 2 or not np.isfinite(found.by_seed).all():
+        return None
+    spread = max(float(np.std(found.by_seed, ddof=1)), (found.error or 0.0) * found.seeds**0.5)
+    return minimum_detectable_effect(spread, found.seeds, family) if spread else None
 
 
 def smallest_p(n: int) -> float:
@@ -201,6 +212,7 @@ def sentence(
     sign_flip_p: float | None = None,
     detectable: float | None = None,
     level: float = LEVEL,
+    split: str = "test",
 ) -> str:
     """What may be said of the difference arm - base in a measure.
 
@@ -210,9 +222,10 @@ def sentence(
         p: of `paired_t`, adjusted by `holm`; None where the test could not be made.
         sign_flip_p: of `sign_flip`, adjusted likewise.
         detectable: minimum detectable effect, in units of the measure.
+        split: that the classifiers were tested on.
 
-    Better and worse are said only of a primary comparison whose p is at most the level, whose
-    interval excludes 0, and whose seeds are not `hopeless`ly few.
+    Better and worse are said only of a primary comparison on test whose p is at most the level,
+    whose interval excludes 0, and whose seeds are not `hopeless`ly few.
     """
     title = TITLES.get(measure, measure)
     if found.value is None:
@@ -230,9 +243,9 @@ def sentence(
     if found.note:
         numbers.append(found.note)
     return (
-        f"{arm} changes {title} by {_number(found.value, measure)}{_unit(measure)} "
+        f"{arm} changes {title} on {split} by {_number(found.value, measure)}{_unit(measure)} "
         f"({', '.join(numbers)}) against {base}: "
-        f"{_verdict(measure, found, family, p, detectable, level)}."
+        f"{_verdict(measure, found, family, p, detectable, level, split)}."
     )
 
 
@@ -243,6 +256,7 @@ def _verdict(
     p: float | None,
     detectable: float | None,
     level: float,
+    split: str,
 ) -> str:
     if not family:
         return "exploratory, no test was planned and nothing is claimed"
@@ -255,6 +269,8 @@ def _verdict(
         return "no test could be made and nothing is claimed"
     low, high = found.interval or (0.0, 0.0)
     if p <= level and (low > 0.0 or high < 0.0):
+        if split != "test":
+            return f"more than noise, but choices were made on {split}, so nothing is claimed"
         return "it is better" if (low > 0.0) != (measure in LOWER_IS_BETTER) else "it is worse"
     missed = "; how large an effect could have been missed is unknown"
     if detectable is not None and math.isfinite(detectable):

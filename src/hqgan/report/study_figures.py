@@ -267,7 +267,7 @@ def confusion_figure(study: StudyResult) -> "Figure":
     with sheet(columns * (size + 0.2) + 1.5, lines * (size + above) + 1.4) as figure:
         axes = list(figure.subplots(lines, columns, squeeze=False).flat)
         for number, (axis, row, title) in enumerate(zip(axes, rows, titles, strict=False)):
-            counts = np.array(row["confusion"], dtype=float)
+            counts = np.array(row["confusion"] or np.zeros((classes, classes)), dtype=float)
             total = counts.sum(axis=1, keepdims=True)
             share_of = np.divide(counts, total, out=np.full_like(counts, np.nan), where=total > 0)
             axis.imshow(share_of, cmap="Blues", vmin=0, vmax=1)

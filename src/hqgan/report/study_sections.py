@@ -50,9 +50,9 @@ def protocol(study: StudyResult) -> list[str]:
         "training lesions used": ", ".join(map(share, p["fractions"])),
         "classifiers": ", ".join(p["classifiers"]),
         "training of a classifier": f"{classifier['steps']:,} steps of {classifier['batch']} "
-        f"images, learning rate {classifier['learning_rate'] or 'as each is made for'}, equal in "
-        "all arms; the step is chosen on val",
-        "pretrained weights": classifier["weights"],
+        f"images, learning rate {listed(classifier['learning_rate']) or 'as each is made for'}, "
+        "equal in all arms; the step is chosen on val",
+        "pretrained weights": listed(classifier["weights"]),
         "training of a generator": f"{generators['kimg']:,g} thousand images seen",
         "further settings of generators": ", ".join(generators["set"]),
         "groups": ", ".join(p["groups"]),
@@ -82,6 +82,11 @@ def protocol(study: StudyResult) -> list[str]:
             for what, found in study.checksums.items()
         ),
     ]
+
+
+def listed(values: Record) -> str:
+    """Names and values in one line."""
+    return ", ".join(f"{name}: {value}" for name, value in values.items())
 
 
 def arm_cells(name: str, arm: Record) -> list[str]:
@@ -255,9 +260,22 @@ def groups(study: StudyResult) -> list[str]:
             for row in study.arms
         ]
         parts += [f"<h3>{escape(column)}</h3>", rows([*SETTING, *heads], lines)]
+        changes = [
+            [
+                one["arm"],
+                one["against"],
+                *(change(g, measure) for g in one["groups"] if g["column"] == column),
+            ]
+            for one in study.comparisons
+            if one["primary"]
+        ]
+        parts.append(rows(["arm", "against", *heads], changes))
     if not parts:
         return []
-    said = f"{title_of(measure, '%')}, within each group; all measures are in study.json."
+    said = (
+        f"{title_of(measure, '%')}, within each group, and under it the change that the primary "
+        "comparisons show there; exploratory, no test. All measures are in study.json."
+    )
     return [paragraph(said), *parts]
 
 
@@ -269,28 +287,31 @@ def controls(study: StudyResult) -> list[str]:
         [
             one["preset"],
             share(one["fraction"]),
-            str(one["seeds"]),
-            level(one["detectability"], "auroc"),
-            one["extractor"],
+            *filter_flags(kind),
+            level(kind["detectability"], "auroc"),
+            kind["extractor"] or "–",
             "; ".join(one["stopped"]),
         ]
         for one in study.generators
+        for kind in one["filters"]
     ]
+    heads = ["generator", "lesions used", "class filter", "copy filter"]
     return [
         "<h3>Can synthetic images be told from real ones?</h3>",
         paragraph(
-            "Area under the ROC curve of a linear classifier of features, on val: 0.5 where they "
+            "Area under the ROC curve of a linear classifier of features, of val images and of as "
+            "many synthetic ones of the same classes that passed the filters: 0.5 where they "
             "cannot be told apart, 1 where all can. The easier it is, the more a classifier may "
             "learn the generator's texture instead of the disease, above all where only rare "
             "classes have synthetic images. A network trained to tell them would find more."
         ),
-        rows(["generator", "lesions used", "seeds", "detectability", "features", "stopped"], told),
+        rows([*heads, "detectability", "features", "stopped"], told),
         "<h3>What the filters dropped</h3>",
         paragraph("Images, summed over seeds; one may be both a near-copy and unrecognised."),
         rows(
             [
-                *("generator", "lesions used", "class filter", "copy filter", "class", "asked"),
-                *("made", "near-copies", "unrecognised", "kept", "dropped of made"),
+                *(*heads, "class", "asked", "made"),
+                *("near-copies", "unrecognised", "kept", "dropped of made"),
             ],
             [
                 [one["preset"], share(one["fraction"]), *filter_cells(kind, each)]
@@ -307,10 +328,14 @@ def controls(study: StudyResult) -> list[str]:
 
 def filter_cells(kind: Record, one: Record) -> list[str]:
     """What became of the images of one class."""
-    flags = ["yes" if kind[key] else "no" for key in ("class_filter", "copy_filter")]
     counts = [number(one[k]) for k in ("asked", "made", "near_copies", "unrecognised", "kept")]
     dropped = share(1 - one["kept"] / one["made"]) if one["made"] else "–"
-    return [*flags, one["class"], *counts, dropped]
+    return [*filter_flags(kind), one["class"], *counts, dropped]
+
+
+def filter_flags(kind: Record) -> list[str]:
+    """Which filters the images went through."""
+    return ["yes" if kind[key] else "no" for key in ("class_filter", "copy_filter")]
 
 
 def synthetic_lines(arms: Sequence[Record]) -> list[list[str]]:

@@ -8,6 +8,7 @@ batch, optimiser and schedule are the same, and so are, for one seed, the first 
 import json
 import math
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,11 +146,8 @@ def fit_classifier(
         classifier = build_classifier(recipe.name, classes, size, recipe.weights).to(device)
         # 1.3 times as fast on CPUs; torch's annotation of `to` forgets this argument.
         classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        # Threads that compute bfloat16 weight gradients wait for each other spinning: as soon as
-        # another process wants a core, two are 30 times as slow as one. float32 has no such trap.
-        alone = classifier.bf16_on_cpu and torch.get_num_threads() == 1
-        faster = has_bf16(device) and (device != "cpu" or alone)
-        bf16 = torch.autocast(device, torch.bfloat16, enabled=faster)
+        half = trains_in_bf16(classifier, device)
+        bf16 = torch.autocast(device, torch.bfloat16, enabled=half)
         highest = recipe.learning_rate or classifier.learning_rate
         optimiser = torch.optim.AdamW(
             classifier.parameters(), lr=highest, weight_decay=recipe.weight_decay
@@ -191,6 +189,16 @@ def fit_classifier(
                 progress(step, recipe.steps)
     classifier.load_state_dict(weights)
     return Fitted(classifier.eval(), selected, curve)
+
+
+def trains_in_bf16(classifier: Classifier, device: str) -> bool:
+    """Whether `fit_classifier` computes in bfloat16 here, which other bits come of.
+
+    Threads that compute bfloat16 weight gradients wait for each other spinning: as soon as another
+    process wants a core, two are 30 times as slow as one. float32 has no such trap.
+    """
+    alone = classifier.bf16_on_cpu and torch.get_num_threads() == 1
+    return has_bf16(device) and (device != "cpu" or alone)
 
 
 def require_fitting(images: np.ndarray, labels: np.ndarray, val: Dataset) -> None:
@@ -283,9 +291,9 @@ def save_classifier(fitted: Fitted, folder: Path) -> None:
 
     Written under a temporary name and renamed, so that a folder of this name is always whole.
     """
-    temporary = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    temporary.chmod(0o755)
     classifier = fitted.classifier
     about: dict[str, Any] = {key: getattr(classifier, key) for key in ("name", "classes", "size")}
     about |= {"step": fitted.step, "curve": fitted.curve}
@@ -302,9 +310,7 @@ def load_classifier(folder: Path) -> Classifier:
     """
     try:
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-        with torch.random.fork_rng(
-            devices=[]
-        ):  # the first weights, which are replaced, would draw from it
+        with torch.random.fork_rng(devices=[]):  # the first weights, soon replaced, draw from it
             classifier = empty_classifier(about["name"], about["classes"], about["size"])
         load_model(classifier, folder / WEIGHTS)
         classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -18,8 +18,8 @@ from hqgan.schema import Config
 from hqgan.training import Callbacks, train
 from hqgan.training.classification import ClassifierRecipe
 from hqgan.training.fabric import make_fabric
-from hqgan.training.loop import Interrupted
-from hqgan.training.runs import LOCK, acquire
+from hqgan.training.loop import Interrupted, resolved
+from hqgan.training.runs import LOCK, acquire, require_continuable
 from hqgan.workflows.augmented_folder import GENERATOR, JUDGE, AugmentedFolder, beside, digest
 from hqgan.workflows.dataset_card import Facts, dataset_card
 from hqgan.workflows.judge import Judge, judge_recipe, kept_judge
@@ -151,6 +151,8 @@ def augment(
         "data": [dataset.checksum for dataset in (real, *held_out)],
     }
     folder = AugmentedFolder(out, settings)
+    if isinstance(source, Config):
+        require_continuable(run, resolved(source, make_fabric(source.device, source.precision)))
     result = folder.result()
     if result is not None:
         tell.message(f"{out} is complete already")
@@ -309,6 +311,8 @@ def require_outside(data: str, out: Path) -> None:
     if data == EMBEDDED:
         return
     home = Path(data).expanduser().resolve()
+    if home.suffix.lower() == ".npz":
+        return
     home = home if home.is_dir() else home.parent
     if home in (out.resolve(), *out.resolve().parents):
         raise UsageError(

@@ -15,7 +15,6 @@ from typing import Any
 import torch
 
 from hqgan.config import (
-    KIT,
     did_you_mean,
     load_config,
     own_settings,
@@ -35,10 +34,9 @@ from hqgan.training.runs import CONFIG, require_continuable
 from hqgan.training.trainer import build_models
 from hqgan.workflows.cell import Cell, Recipe, run_cell
 from hqgan.workflows.executor import require_executor, run_all
-from hqgan.workflows.settings import begin, require_same
+from hqgan.workflows.settings import begin, require_own_settings, require_same
 from hqgan.workflows.table import Comparison, tabulate
 
-SHARED = ("preset", "data", "data.path", "data.label", "size", "kimg", "seed", "device")
 UNBOUNDED_KIMG = 99_999  # of a comparison by time
 
 
@@ -172,25 +170,6 @@ def plan(
     }
     require_same(out, settings, "comparison")
     return Plan(out, tuple(cells), dataset, reference, settings)
-
-
-def require_own_settings(assignments: Sequence[str], models: Sequence[str]) -> None:
-    """Raise UsageError for a setting of no model at hand, or of what all models share."""
-    plain = [m.removesuffix(f"+{KIT}") for m in models]
-    for assignment in assignments:
-        name, colon, rest = assignment.partition(":")
-        named = bool(colon) and "=" not in name
-        if named and name not in plain:
-            raise UsageError(
-                f"--set {assignment} is for {name!r}, which is not compared; models are "
-                f"{', '.join(models)}.{did_you_mean(name, plain)}"
-            )
-        key = (rest if named else assignment).partition("=")[0].strip()
-        if key in SHARED:
-            raise UsageError(
-                f"--set {assignment} would give a model another {key} than the others: a table "
-                "has one for all, by its own option"
-            )
 
 
 def check(cell: Cell, dataset: Dataset) -> None:

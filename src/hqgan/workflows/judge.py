@@ -39,7 +39,7 @@ class Judge:
 
 
 def judge_recipe(train: Dataset, steps: int | None = None) -> ClassifierRecipe:
-    """A small ResNet, standard augmentation, class weights; 20 epochs unless `steps` says more."""
+    """A small ResNet, standard augmentation, class weights; 20 epochs, or `steps`."""
     enough = max(LEAST_STEPS, math.ceil(EPOCHS * len(train) / ClassifierRecipe.batch))
     return ClassifierRecipe(
         "resnet-small", steps or enough, augmentation="standard", balance="class-weights"

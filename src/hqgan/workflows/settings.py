@@ -5,13 +5,36 @@ numbers to share a table.
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from hqgan.config import KIT, did_you_mean
 from hqgan.errors import RunError, UsageError
-from hqgan.training.runs import write_atomically
+from hqgan.training.runs import LOCK, write_atomically
 
 SETTINGS = "settings.json"
+# What all models of a table have in common. A start from another run has seen other images.
+SHARED = ("preset", "data", "data.path", "data.label", "size", "kimg", "seed", "device", "init")
+
+
+def require_own_settings(assignments: Sequence[str], models: Sequence[str]) -> None:
+    """Raise UsageError for a setting of no model at hand, or of what all models share."""
+    plain = [m.removesuffix(f"+{KIT}") for m in models]
+    for assignment in assignments:
+        name, colon, rest = assignment.partition(":")
+        named = bool(colon) and "=" not in name
+        if named and name not in plain:
+            raise UsageError(
+                f"the setting {assignment} is for {name!r}, which is not at hand; models are "
+                f"{', '.join(models)}.{did_you_mean(name, plain)}"
+            )
+        key = (rest if named else assignment).partition("=")[0].strip()
+        if key in SHARED or key.startswith("init."):
+            raise UsageError(
+                f"the setting {assignment} would give a model another {key} than the others: all "
+                "models here have the same"
+            )
 
 
 def require_same(out: Path, settings: dict[str, Any], what: str) -> None:
@@ -25,7 +48,7 @@ def require_same(out: Path, settings: dict[str, Any], what: str) -> None:
         raise RunError(f"{out} is a file; --out must name a folder for the {what}")
     file = out / SETTINGS
     if not file.is_file():
-        if out.is_dir() and any(out.iterdir()):
+        if out.is_dir() and any(entry.name != LOCK for entry in out.iterdir()):
             raise RunError(f"{out} is not empty and not a {what}; choose another --out")
         return
     try:

@@ -1,15 +1,19 @@
 """The cells of a study: what is trained, each in a folder of its own, so that none is done twice.
 
-    generators/PRESET-f1-seed0      a run, and how well its images are told from real ones
-    judges/f1-seed0                 the classifier of real images that filters synthetic ones
-    pools/PRESET-f1-seed0-...       synthetic images, filtered; arms take the first ones they need
-    classifiers/ARM-NAME-f1-seed0   what is compared
+    generators/PRESET-f1.0-seed0      a run
+    judges/f1.0-seed0                 the classifier of real images that filters synthetic ones
+    pools/PRESET-f1.0-seed0-...       synthetic images, filtered; arms take the first they need
+    classifiers/ARM-NAME-f1.0-seed0   what is compared
 
 Seed i has a generator, a judge and classifiers of its own. At label fraction f all of them see the
 same fraction of the lesions of train. val chooses a classifier's step and sets the thresholds of
-filters; test is read by `predict_test` alone.
+filters; no cell reads test.
+
+A cell that cannot be done (a training that diverges, a class without any image) is done as well:
+its record says why it `failed`, and so do those that need it.
 """
 
+import io
 import json
 import time
 from collections.abc import Sequence
@@ -20,12 +24,11 @@ from typing import Any
 import numpy as np
 
 from hqgan.config import load_config, own_settings
-from hqgan.data import Dataset, load_dataset
+from hqgan.data import Dataset, load_dataset, open_source
 from hqgan.data.fractions import lesion_fraction
-from hqgan.errors import DataError, RunError, TrainingStopped
-from hqgan.evaluation import load_extractor
+from hqgan.errors import DataError, TrainingStopped
+from hqgan.evaluation import Extractor, load_extractor
 from hqgan.evaluation.detectability import detectability
-from hqgan.evaluation.run import class_mixed_fakes
 from hqgan.models import load_snapshot, snapshots
 from hqgan.protocol import Arm, Protocol
 from hqgan.schema import Config
@@ -60,6 +63,10 @@ class Study:
         p = self.protocol
         return load_dataset(p.data, split, p.size, label=p.label)
 
+    def has_test(self) -> bool:
+        """Whether there is a test split to open."""
+        return bool(open_source(self.protocol.data, label=self.protocol.label).split("test"))
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -72,7 +79,7 @@ class Cell:
     @property
     def draw(self) -> str:
         """As folders call the fraction and the seed."""
-        return f"f{self.fraction:g}-seed{self.seed}"
+        return f"f{self.fraction!r}-seed{self.seed}"
 
     @property
     def folder(self) -> Path:
@@ -87,6 +94,11 @@ class Cell:
     def train_split(self) -> Dataset:
         """The real images that this seed has at this fraction."""
         return lesion_fraction(self.study.load("train"), self.fraction, self.seed)
+
+    @property
+    def needs(self) -> tuple["Cell", ...]:
+        """Cells that must be done before."""
+        return ()
 
     def done(self) -> dict[str, Any] | None:
         """What `run` wrote, or None."""
@@ -104,13 +116,30 @@ class Cell:
         tell.message(f"{self.name}: begun")
         started = time.perf_counter()
         self.folder.mkdir(parents=True, exist_ok=True)
-        record = self.work(tell) | {"seconds": round(time.perf_counter() - started, 1)}
+        record = self.attempt(tell) | {"seconds": round(time.perf_counter() - started, 1)}
         write_atomically(self.folder / CELL, (json.dumps(record, indent=1) + "\n").encode())
         return record
+
+    def attempt(self, tell: Callbacks) -> dict[str, Any]:
+        """The work's record, or why it `failed`: repeated, it would fail in the same way."""
+        for cell in self.needs:
+            reason = (cell.done() or {}).get("failed")
+            if reason:
+                return {"failed": f"{cell.name}: {reason}"}
+        try:
+            return {"failed": None} | self.work(tell)
+        except (TrainingStopped, DataError) as error:
+            tell.message(f"{self.name}: {error}")
+            return {"failed": str(error)}
 
     def work(self, tell: Callbacks) -> dict[str, Any]:
         """The work itself; its record is written when it is done."""
         raise NotImplementedError
+
+    @property
+    def device(self) -> str:
+        """Where classifiers are trained and images made."""
+        return make_fabric(self.study.protocol.device, "float32").device.type
 
 
 @dataclass(frozen=True)
@@ -147,19 +176,9 @@ class GeneratorCell(Cell):
             stopped = str(error)
             tell.message(f"{self.name}: {stopped}")
         if not snapshots(run):
-            raise RunError(f"{self.name} was stopped before its first snapshot: {stopped}")
-        generator, about = load_snapshot(run)
-        val = self.study.load("val")
-        extractor = load_extractor(self.study.weights, self.study.protocol.extractor)
-        fakes, _ = class_mixed_fakes(generator, val, len(val), self.seed)
-        told = detectability(extractor(val.images), extractor(fakes), val.groups, self.seed)
-        return {
-            "images_seen": about.images_seen,
-            "real_images": len(real),
-            "stopped": stopped,
-            "detectability": told,
-            "extractor": str(extractor),
-        }
+            raise TrainingStopped(f"stopped before its first snapshot: {stopped}")
+        _, about = load_snapshot(run)
+        return {"images_seen": about.images_seen, "real_images": len(real), "stopped": stopped}
 
 
 @dataclass(frozen=True)
@@ -176,9 +195,13 @@ class JudgeCell(Cell):
 
     def work(self, tell: Callbacks) -> dict[str, Any]:
         real, val = self.train_split(), self.study.load("val")
-        fitted = fit_classifier(self.recipe(), real.images, real.labels, val, self.seed)
+        recipe = self.recipe()
+        fitted = fit_classifier(
+            recipe, real.images, real.labels, val, self.seed, device=self.device
+        )
         save_classifier(fitted, self.folder / "classifier")
-        return {"step": fitted.step, "curve": fitted.curve}
+        accuracy = max(look["balanced_accuracy"] for look in fitted.curve)
+        return {"step": fitted.step, "curve": fitted.curve, "balanced_accuracy": accuracy}
 
 
 @dataclass(frozen=True)
@@ -196,21 +219,48 @@ class PoolCell(Cell):
         kind = "+".join(name for name, on in filters.items() if on) or "no"
         return self.study.out / "pools" / f"{self.generator.preset}-{self.draw}-{kind}-filter"
 
+    @property
+    def needs(self) -> tuple[Cell, ...]:
+        return (self.generator, self.judge) if self.judge else (self.generator,)
+
     def work(self, tell: Callbacks) -> dict[str, Any]:
-        real = self.train_split()
-        copies = CopyFilter.fit(real, self.study.load("val")) if self.copy_filter else None
+        real, val = self.train_split(), self.study.load("val")
+        copies = CopyFilter.fit(real, val) if self.copy_filter else None
         judge = load_classifier(self.judge.folder / "classifier") if self.judge else None
         generator, _ = load_snapshot(self.generator.folder / "run")
-        made = synthesise(generator, self.counts, real, seed=self.seed, copies=copies, judge=judge)
-        np.savez(self.folder / POOL, images=made.images, labels=made.labels)
-        return {"per_class": [asdict(report) for report in made.per_class]}
+        made = synthesise(
+            generator.to(self.device),
+            self.counts,
+            real,
+            seed=self.seed,
+            copies=copies,
+            judge=judge and judge.to(self.device),
+        )
+        buffer = io.BytesIO()
+        np.savez(buffer, images=made.images, labels=made.labels)
+        write_atomically(self.folder / POOL, buffer.getbuffer())
+        extractor = load_extractor(self.study.weights, self.study.protocol.extractor)
+        return {
+            "per_class": [asdict(report) for report in made.per_class],
+            "detectability": self.told_apart(made.images, made.labels, val, extractor),
+            "extractor": str(extractor),
+        }
+
+    def told_apart(
+        self, images: np.ndarray, labels: np.ndarray, val: Dataset, extractor: Extractor
+    ) -> float | None:
+        """Detectability, from as many images of each class on both sides as both have."""
+        mine, theirs = (np.bincount(y, minlength=len(val.classes)) for y in (labels, val.labels))
+        counts = np.minimum(mine, theirs)
+        fakes = extractor(images[first_of_each(labels, counts)])
+        rows = first_of_each(val.labels, counts)
+        return detectability(extractor(val.images)[rows], fakes, val.groups[rows], self.seed)
 
     def take(self, counts: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
         """The first images of each class: uint8 (n, S, S, 3) and labels; fewer where too few."""
         with np.load(self.folder / POOL) as pool:
             images, labels = pool["images"], pool["labels"]
-        rows = [np.flatnonzero(labels == y)[:count] for y, count in enumerate(counts)]
-        chosen = np.concatenate(rows)
+        chosen = first_of_each(labels, counts)
         return images[chosen], labels[chosen]
 
 
@@ -227,6 +277,10 @@ class ClassifierCell(Cell):
     def folder(self) -> Path:
         kind = self.classifier.replace("/", "_").replace(":", "_")
         return self.study.out / "classifiers" / f"{self.arm_name}-{kind}-{self.draw}"
+
+    @property
+    def needs(self) -> tuple[Cell, ...]:
+        return (self.pool,) if self.pool else ()
 
     def recipe(self) -> ClassifierRecipe:
         """Equal in all arms, but for augmentation and balance."""
@@ -251,18 +305,19 @@ class ClassifierCell(Cell):
         missing = np.flatnonzero(np.bincount(labels, minlength=len(real.classes)) == 0)
         if len(missing):
             raise DataError(
-                f"{self.name}: the filters left no synthetic image of class "
-                f"{real.classes[missing[0]]}, and the arm has no real ones; a study with longer "
-                "generators.kimg, or with class_filter: false, would have some"
+                f"the filters left no synthetic image of class {real.classes[missing[0]]}, and the "
+                "arm has no real ones; another study, with a larger generators.kimg or with "
+                "class_filter: false, would have some"
             )
         return images, labels, np.arange(len(labels)) >= len(real) * self.arm.real
 
     def work(self, tell: Callbacks) -> dict[str, Any]:
         images, labels, synthetic = self.images()
         val = self.study.load("val")
-        fitted = fit_classifier(self.recipe(), images, labels, val, self.seed)
+        recipe = self.recipe()
+        fitted = fit_classifier(recipe, images, labels, val, self.seed, device=self.device)
         save_classifier(fitted, self.folder / "classifier")
-        self.predict(val)
+        self.probabilities(val)
         kinds = {"real": labels[~synthetic], "synthetic": labels[synthetic]}
         counts = {k: np.bincount(y, minlength=len(val.classes)) for k, y in kinds.items()}
         return {
@@ -271,17 +326,26 @@ class ClassifierCell(Cell):
             **{kind: count.tolist() for kind, count in counts.items()},
         }
 
-    def predict(self, split: Dataset) -> None:
-        """Write the probabilities of a split, which `probabilities` reads."""
-        found = predict(load_classifier(self.folder / "classifier"), split.images)
-        np.save(self.folder / f"{split.split}.npy", found)
-
     def probabilities(self, split: Dataset) -> np.ndarray:
-        """Float32 (N, K); computed where they are not there yet."""
+        """What the classifier says of a split, float32 (N, K); kept beside it."""
         file = self.folder / f"{split.split}.npy"
-        if not file.is_file():
-            self.predict(split)
-        return np.load(file)
+        try:
+            found = np.load(file, allow_pickle=False)
+            if found.shape == (len(split), len(split.classes)):
+                return found
+        except (OSError, ValueError, EOFError):
+            pass  # not there yet, or cut short: computed again
+        classifier = load_classifier(self.folder / "classifier").to(self.device)
+        found = predict(classifier, split.images)
+        buffer = io.BytesIO()
+        np.save(buffer, found, allow_pickle=False)
+        write_atomically(file, buffer.getbuffer())
+        return found
+
+
+def first_of_each(labels: np.ndarray, counts: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Indices of the first images of each class, as many as `counts` (K,) says or there are."""
+    return np.concatenate([np.flatnonzero(labels == y)[:n] for y, n in enumerate(counts)])
 
 
 def synthetic_counts(arm: Arm, real: np.ndarray) -> np.ndarray:

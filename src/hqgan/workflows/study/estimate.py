@@ -4,6 +4,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+import numpy as np
+
+from hqgan.evaluation import load_extractor
 from hqgan.training.classification import ClassifierRecipe, fit_classifier, predict
 from hqgan.workflows.estimate import timing
 from hqgan.workflows.study.cells import (
@@ -12,10 +15,12 @@ from hqgan.workflows.study.cells import (
     GeneratorCell,
     JudgeCell,
     PoolCell,
+    Study,
 )
 from hqgan.workflows.study.plan import Plan
 
 TIMED_STEPS = 4
+FEW = 16  # images whose features are timed
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,7 @@ class Clock:
     def __init__(self, chosen: Plan):
         self.val = chosen.val
         self.train = chosen.study.load("train")
+        self.features: float | None = None
         self.generators: dict[str, tuple[float, float]] = {}
         self.classifiers: dict[ClassifierRecipe, tuple[float, float]] = {}
 
@@ -53,11 +59,23 @@ class Clock:
         if isinstance(cell, GeneratorCell):
             return 1000 * cell.config().kimg * self.of_generator(cell)[0]
         if isinstance(cell, PoolCell):
-            return sum(cell.counts) * self.of_generator(cell.generator)[1]
+            compared = np.minimum(cell.counts, self.val.counts).sum()
+            made = sum(cell.counts) * self.of_generator(cell.generator)[1]
+            return made + float(compared) * self.of_features(cell.study)
         assert isinstance(cell, JudgeCell | ClassifierCell)
         recipe = cell.recipe()
         step, look = self.of_classifier(recipe)
         return recipe.steps * step + recipe.evaluations * look
+
+    def of_features(self, study: Study) -> float:
+        """Seconds of features for an image."""
+        if self.features is None:
+            extractor = load_extractor(study.weights, study.protocol.extractor, cache=False)
+            started = time.perf_counter()
+            few = self.val.images[:FEW]
+            extractor(few)
+            self.features = (time.perf_counter() - started) / len(few)
+        return self.features
 
     def of_generator(self, cell: GeneratorCell) -> tuple[float, float]:
         """Seconds of training for a real image, and of sampling for a fake."""

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from hqgan.config import differences
-from hqgan.data import Dataset, open_source, require_trainable
+from hqgan.data import Dataset, require_trainable
 from hqgan.data.fractions import lesion_fraction
 from hqgan.data.leaks import missing_classes, require_separate
 from hqgan.errors import UsageError
@@ -20,9 +20,11 @@ from hqgan.evaluation.trials import POWER, minimum_detectable_effect, too_few_se
 from hqgan.models.classifier import build_classifier
 from hqgan.protocol import Arm, Protocol, read_protocol
 from hqgan.schema import absolute_path
+from hqgan.training.classification import trains_in_bf16
+from hqgan.training.fabric import make_fabric
 from hqgan.training.loop import require_room
 from hqgan.training.trainer import build_models
-from hqgan.workflows.settings import require_same
+from hqgan.workflows.settings import require_own_settings, require_same
 from hqgan.workflows.study.cells import (
     Cell,
     ClassifierCell,
@@ -88,12 +90,16 @@ def plan(protocol: Protocol, out: Path, *, weights: str | None = None) -> Plan:
     """
     weights = weights or os.environ.get("HQGAN_INCEPTION") or None
     study = Study(out.absolute(), protocol, weights and absolute_path(weights))
+    arms = protocol.expanded().values()
+    require_own_settings(protocol.generators.set, [arm.generator for arm in arms if arm.generator])
     train, val = study.load("train"), study.load("val")
-    splits = [val]
-    if open_source(protocol.data, label=protocol.label).split("test"):
+    splits, warnings = [val], []
+    if study.has_test():
         splits.append(study.load("test"))
+    else:
+        warnings.append(f"{protocol.data} has no test split, so this study can only look, on val.")
     require_separate(train, *splits)
-    warnings = missing_classes(*splits)
+    warnings += missing_classes(*splits)
     for column in protocol.groups:
         if column not in val.metadata:
             known = ", ".join(val.metadata) or "none"
@@ -105,13 +111,16 @@ def plan(protocol: Protocol, out: Path, *, weights: str | None = None) -> Plan:
     for cell in stages[0]:
         if isinstance(cell, GeneratorCell):
             check_generator(cell, train)
+    place = make_fabric(protocol.device, "float32").device.type
+    precision = {}
     for name in protocol.classifiers:
-        build_classifier(
-            name, len(train.classes), protocol.size, protocol.classifier.weights.get(name)
-        )
+        weights_of_it = protocol.classifier.weights.get(name)
+        classifier = build_classifier(name, len(train.classes), protocol.size, weights_of_it)
+        precision[name] = "bf16" if trains_in_bf16(classifier, place) else "float32"
     settings = {
         "train_checksum": train.checksum,
         "val_checksum": val.checksum,
+        "precision": precision,  # depends on the device, and on a CPU on the number of threads
         "extractor": str(load_extractor(study.weights, protocol.extractor)),
     }
     require_same_protocol(study.out, protocol)
@@ -174,8 +183,10 @@ def require_same_protocol(out: Path, protocol: Protocol) -> None:
     file = out / PROTOCOL
     if not file.is_file():
         return
-    before = read_protocol(file).model_copy(update={"data": protocol.data})  # may have moved
-    changed = differences(before, protocol)
+    before = read_protocol(file)
+    if before.checksum() == protocol.checksum():  # files may have moved
+        return
+    changed = differences(before.model_copy(update={"data": protocol.data}), protocol)
     if changed:
         raise UsageError(
             f"{out} holds a study with another protocol ({'; '.join(changed)}). A protocol is "

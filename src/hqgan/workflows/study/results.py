@@ -10,23 +10,13 @@ import numpy as np
 
 from hqgan.data import Dataset
 from hqgan.errors import RunError
-from hqgan.evaluation.classification import MEASURES, Predictions, scores
-from hqgan.evaluation.resampling import Estimate, difference_interval, mean_interval
-from hqgan.evaluation.statistics import mean_over_seeds
-from hqgan.evaluation.trials import (
-    POWER,
-    holm,
-    minimum_detectable_effect,
-    paired_t,
-    sentence,
-    sign_flip,
-    too_few_seeds,
-)
-from hqgan.protocol import Protocol
-from hqgan.workflows.study.cells import ClassifierCell, GeneratorCell, PoolCell
+from hqgan.evaluation.classification import MEASURES, Predictions, Scores, scores
+from hqgan.evaluation.resampling import mean_interval
+from hqgan.evaluation.trials import POWER, too_few_seeds
+from hqgan.workflows.study.comparisons import exploratory_comparisons, primary_comparisons
+from hqgan.workflows.study.controls import generators, warnings
 from hqgan.workflows.study.plan import Plan
-
-Setting = tuple[str, str, float]  # arm, classifier, label fraction
+from hqgan.workflows.study.tested import Setting, Tested, setting_of
 
 
 @dataclass(frozen=True)
@@ -41,7 +31,8 @@ class StudyResult:
             seed, `per_class`, `confusion` (summed over seeds), `groups`, images per class.
         comparisons: the primary family first (with tests), then every arm against the baseline.
         generators: a row for each generator and fraction: how well its images are told from real
-            ones (`detectability`), what its filters dropped.
+            ones (`detectability`), what its filters dropped. Nothing has a value where a seed
+            failed; `notes` and `warnings` say why.
         minimum_detectable_effect: the largest of the primary comparisons, in units of the
             measure; None below two seeds.
         warnings: what to know before believing anything.
@@ -107,12 +98,18 @@ def tabulate(plan: Plan, split: Dataset, final: bool) -> StudyResult:
     for cell in plan.cells:
         if cell.done() is None:
             raise RunError(f"{cell.name} is not done; the same command continues")
-    found = predictions(plan, split)
-    primary = primary_comparisons(protocol, found)
+    tested = Tested.of(plan.classifiers, split)
+    primary = primary_comparisons(protocol, tested)
     effects = [one["minimum_detectable_effect"] for one in primary]
     known = [effect for effect in effects if effect is not None]
-    hopeless = too_few_seeds(protocol.seeds, len(primary))
-    selected = "the step of every classifier was chosen on val, so its numbers flatter all arms"
+    controls = generators(plan)
+    said = [*plan.warnings, too_few_seeds(protocol.seeds, len(primary)), *warnings(plan, controls)]
+    said += [f"{arm} failed, {reason}" for (arm, _, _), reason in tested.failed.items()]
+    if not final:
+        said.append(
+            "Measured on val, to look, not to claim: the step of every classifier was chosen "
+            "there, so its numbers flatter all arms."
+        )
     return StudyResult(
         protocol=protocol.model_dump(mode="json"),
         checksums={
@@ -125,49 +122,26 @@ def tabulate(plan: Plan, split: Dataset, final: bool) -> StudyResult:
         classes=split.classes,
         images=len(split),
         lesions=len(np.unique(split.groups)),
-        arms=[row(plan, split, setting, several) for setting, several in found.items()],
-        comparisons=[*primary, *exploratory_comparisons(protocol, found)],
-        generators=generators(plan),
+        arms=[row(plan, tested, setting) for setting in tested.found],
+        comparisons=[*primary, *exploratory_comparisons(protocol, tested)],
+        generators=controls,
         minimum_detectable_effect=max(known) if len(known) == len(effects) else None,
-        warnings=[
-            *plan.warnings,
-            *([hopeless] if hopeless else []),
-            *([] if final else [f"Measured on val, to look, not to claim: {selected}."]),
-        ],
+        warnings=[text for text in said if text],
         sentence=primary[0]["sentence"],
     )
 
 
-def predictions(plan: Plan, split: Dataset) -> dict[Setting, list[Predictions]]:
-    """What every seed's classifier says of the split, by arm, classifier and fraction."""
-    found: dict[Setting, list[Predictions]] = {}
-    for cell in plan.classifiers:
-        said = Predictions(cell.probabilities(split), split.labels, split.groups, split.classes)
-        found.setdefault(setting_of(cell), []).append(said)
-    return found
-
-
-def setting_of(cell: ClassifierCell) -> Setting:
-    """What the seeds of one row have in common."""
-    return cell.arm_name, cell.classifier, cell.fraction
-
-
-def row(
-    plan: Plan, split: Dataset, setting: Setting, several: Sequence[Predictions]
-) -> dict[str, Any]:
-    """One arm, at one fraction, with one classifier."""
+def row(plan: Plan, tested: Tested, setting: Setting) -> dict[str, Any]:
+    """One arm, at one fraction, with one classifier; without numbers where a seed has failed."""
     arm, classifier, fraction = setting
+    several, classes = tested.found[setting], tested.split.classes
     records = [c.done() or {} for c in plan.classifiers if setting_of(c) == setting]
-    real, synthetic = (np.mean([r[k] for r in records], axis=0) for k in ("real", "synthetic"))
+    none = [0.0] * len(classes)
+    real, synthetic = (
+        np.mean([r.get(kind, none) for r in records], axis=0) for kind in ("real", "synthetic")
+    )
     each = [scores(one) for one in several]
-    keys = each[0].per_class[0].keys()
-    per_class = [
-        {"class": name}
-        | {key: mean(one.per_class[y][key] for one in each) for key in keys}
-        # The accuracy on a class's images is its recall.
-        | {"recall_interval": interval([one.subset(split.labels == y) for one in several])}
-        for y, name in enumerate(split.classes)
-    ]
+    notes = {note for one in each for note in one.notes}
     return {
         "arm": arm,
         "classifier": classifier,
@@ -175,154 +149,45 @@ def row(
         "seeds": len(several),
         "real": real.tolist(),
         "synthetic": synthetic.tolist(),
-        "synthetic_share": float(synthetic.sum() / (real.sum() + synthetic.sum())),
-        "measures": {m: asdict(mean_interval(several, m)) for m in MEASURES},
-        "per_class": per_class,
-        "confusion": np.sum([one.confusion for one in each], axis=0).tolist(),
-        "groups": group_rows(plan, split, several),
-        "notes": sorted({note for one in each for note in one.notes}),
+        "synthetic_share": float(synthetic.sum() / max(1.0, real.sum() + synthetic.sum())),
+        "measures": measures(several),
+        "per_class": [
+            {"class": name} | of_class(several, each, y) for y, name in enumerate(classes)
+        ],
+        "confusion": np.sum([one.confusion for one in each], axis=0).tolist() if each else None,
+        "groups": [
+            {**about, "measures": measures(part.found[setting])}
+            for about, part in tested.by_group(plan.study.protocol.groups)
+        ],
+        "notes": [tested.failed[setting]] if setting in tested.failed else sorted(notes),
     }
 
 
-def group_rows(plan: Plan, split: Dataset, several: Sequence[Predictions]) -> list[dict[str, Any]]:
-    """The same measures for each value of the columns that the protocol names."""
-    rows = []
-    for column in plan.study.protocol.groups:
-        values = split.metadata[column]
-        for value in sorted(set(values.tolist())):
-            part = [one.subset(values == value) for one in several]
-            rows.append(
-                {
-                    "column": column,
-                    "value": value,
-                    "images": len(part[0].labels),
-                    "lesions": len(np.unique(part[0].groups)),
-                    "measures": {m: asdict(mean_interval(part, m)) for m in MEASURES},
-                }
-            )
-    return rows
+def measures(several: Sequence[Predictions]) -> dict[str, Any]:
+    """Every measure, mean over seeds with its interval."""
+    return {measure: asdict(mean_interval(several, measure)) for measure in MEASURES}
 
 
-def primary_comparisons(
-    protocol: Protocol, found: dict[Setting, list[Predictions]]
-) -> list[dict[str, Any]]:
-    """The family that was named beforehand: paired t and sign flips, each adjusted by Holm."""
-    measure, pairs = protocol.primary.measure, protocol.primary.comparisons
-    place = protocol.classifiers[0], protocol.fractions[0]
-    estimates = [difference_interval(found[a, *place], found[b, *place], measure) for a, b in pairs]
-    tests = [paired_t(one.by_seed) for one in estimates]
-    flips = [sign_flip(one.by_seed) for one in estimates]
-    adjusted = zip(holm([test.p for test in tests]), holm(flips), strict=True)
-    rows = []
-    for (a, b), estimate, test, flip, (p, flip_p) in zip(
-        pairs, estimates, tests, flips, adjusted, strict=True
-    ):
-        detectable = detectable_effect(estimate, len(pairs))
-        rows.append(
-            comparison(a, b, *place, measure, estimate)
-            | {
-                "primary": True,
-                "t": test.statistic,
-                "t_interval": test.interval,
-                "p": test.p,
-                "p_holm": p,
-                "sign_flip_p": flip,
-                "sign_flip_p_holm": flip_p,
-                "minimum_detectable_effect": detectable,
-                "sentence": sentence(a, b, measure, estimate, len(pairs), p, flip_p, detectable),
-            }
-        )
-    return rows
+def of_class(several: Sequence[Predictions], each: Sequence[Scores], label: int) -> dict[str, Any]:
+    """Precision, recall, F1 and AUROC of one class, means over seeds; `n` images.
+
+    A seed that never predicts the class has precision 0 in the mean, as in the macro average. The
+    interval of the recall is that of the accuracy on the images of the class.
+    """
+    found = [one.per_class[label] for one in each]
+    n = int(found[0]["n"]) if found else 0
+    if n:
+        found = [one | {"precision": float(np.nan_to_num(one["precision"]))} for one in found]
+    keys = ("precision", "recall", "f1", "auroc")
+    own = [one.subset(one.labels == label) for one in several]
+    return {
+        **{key: mean([one[key] for one in found]) for key in keys},
+        "n": n,
+        "recall_interval": mean_interval(own, "accuracy").interval,
+    }
 
 
-def detectable_effect(estimate: Estimate, family: int) -> float | None:
-    """From the spread of the differences that were seen; None where seeds show none."""
-    if estimate.seeds < 2 or not np.isfinite(estimate.by_seed).all():
-        return None
-    spread = float(np.std(estimate.by_seed, ddof=1))
-    if not spread:
-        return None
-    effect = minimum_detectable_effect(spread, estimate.seeds, family)
-    return effect if math.isfinite(effect) else None
-
-
-def exploratory_comparisons(
-    protocol: Protocol, found: dict[Setting, list[Predictions]]
-) -> list[dict[str, Any]]:
-    """Every arm against the baseline, wherever that is not primary: intervals, no p values."""
-    measure = protocol.primary.measure
-    base = protocol.baseline or next(iter(protocol.expanded()))
-    place = protocol.classifiers[0], protocol.fractions[0]
-    tested = {(a, b, *place) for a, b in protocol.primary.comparisons}
-    rows = []
-    for (arm, classifier, fraction), several in found.items():
-        if arm == base or (arm, base, classifier, fraction) in tested:
-            continue
-        estimate = difference_interval(several, found[base, classifier, fraction], measure)
-        words = sentence(arm, base, measure, estimate)
-        rows.append(
-            comparison(arm, base, classifier, fraction, measure, estimate)
-            | {"primary": False, "sentence": words}
-        )
-    return rows
-
-
-def comparison(
-    arm: str, base: str, classifier: str, fraction: float, measure: str, estimate: Estimate
-) -> dict[str, Any]:
-    """What all comparisons have."""
-    where = {"arm": arm, "against": base, "classifier": classifier, "fraction": fraction}
-    return {**where, "measure": measure, **asdict(estimate), "seeds": estimate.seeds}
-
-
-def generators(plan: Plan) -> list[dict[str, Any]]:
-    """The controls of each generator: means over its seeds."""
-    cells = [cell for cell in plan.cells if isinstance(cell, GeneratorCell)]
-    pools = [cell for cell in plan.cells if isinstance(cell, PoolCell)]
-    rows = []
-    for preset, fraction in dict.fromkeys((c.preset, c.fraction) for c in cells):
-        records = [c.done() or {} for c in cells if (c.preset, c.fraction) == (preset, fraction)]
-        told = [r["detectability"] for r in records if r["detectability"] is not None]
-        mine = [p for p in pools if (p.generator.preset, p.fraction) == (preset, fraction)]
-        rows.append(
-            {
-                "preset": preset,
-                "fraction": fraction,
-                "seeds": len(records),
-                "stopped": [r["stopped"] for r in records if r["stopped"]],
-                "detectability": asdict(mean_over_seeds(told)),
-                "extractor": records[0]["extractor"],
-                "filters": [rejected(mine, kind) for kind in dict.fromkeys(map(filters, mine))],
-            }
-        )
-    return rows
-
-
-def filters(pool: PoolCell) -> tuple[bool, bool]:
-    """Which of the two a pool went through: class, copy."""
-    return pool.judge is not None, pool.copy_filter
-
-
-def rejected(pools: Sequence[PoolCell], kind: tuple[bool, bool]) -> dict[str, Any]:
-    """Sums over the seeds: images asked for, made, kept and dropped of each class."""
-    records = [pool.done() or {} for pool in pools if filters(pool) == kind]
-    sums: dict[str, dict[str, int]] = {}
-    for record in records:
-        for one in record["per_class"]:
-            into = sums.setdefault(one["name"], {})
-            for key, value in one.items():
-                if key != "name":
-                    into[key] = into.get(key, 0) + value
-    per_class = [{"class": name, **counts} for name, counts in sums.items()]
-    return {"class_filter": kind[0], "copy_filter": kind[1], "per_class": per_class}
-
-
-def interval(several: Sequence[Predictions]) -> tuple[float, float] | None:
-    """Of the accuracy, over seeds and lesions."""
-    return mean_interval(several, "accuracy").interval
-
-
-def mean(values: Iterator[float]) -> float | None:
+def mean(values: Sequence[float]) -> float | None:
     """Mean of those that are defined."""
     there = [value for value in values if math.isfinite(value)]
     return float(np.mean(there)) if there else None

@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 from functools import partial
 
 from hqgan.config import to_yaml
-from hqgan.errors import RunError
+from hqgan.data import Dataset
+from hqgan.errors import DataError, RunError
 from hqgan.training import Callbacks
-from hqgan.training.runs import write_atomically
+from hqgan.training.runs import LOCK, acquire, write_atomically
 from hqgan.workflows.executor import require_executor, run_all
 from hqgan.workflows.settings import begin
 from hqgan.workflows.study.cells import Cell
@@ -31,13 +32,27 @@ def study(
         callbacks: receivers of messages and progress.
 
     Raises:
+        DataError: `final` without a test split.
+        RunError: another process is at this study, or its folder cannot be written.
         HqganError: as the cells and `run_all` do; what is done is kept.
     """
     tell = callbacks or Callbacks()
     require_executor(executor)
     study = chosen.study
+    if final and not study.has_test():
+        raise DataError(
+            f"{study.protocol.data} has no test split that --final could open; leave it out, or "
+            "add one"
+        )
     begin(study.out, chosen.settings)
-    write_atomically(study.out / PROTOCOL, to_yaml(study.protocol).encode())
+    with acquire(study.out / LOCK):
+        write_atomically(study.out / PROTOCOL, to_yaml(study.protocol).encode())
+        run_stages(chosen, executor, tell)
+        return tabulate(chosen, open_test(chosen) if final else chosen.val, final)
+
+
+def run_stages(chosen: Plan, executor: str, tell: Callbacks) -> None:
+    """Do what is left of each stage, one after the other."""
     # A cluster's workers speak to nobody.
     function = partial(run_cell, tell=tell) if executor == "local" else run_cell
     for stage in chosen.stages:
@@ -45,10 +60,12 @@ def study(
         for count, (index, record) in enumerate(run_all(function, left, executor), 1):
             seconds = record["seconds"]
             tell.message(f"{left[index].name}: done in {seconds:.0f} s, {count} of {len(left)}")
-    if not final:
-        return tabulate(chosen, chosen.val, final)
-    test = study.load("test")
-    opened = study.out / OPENED
+
+
+def open_test(chosen: Plan) -> Dataset:
+    """The test split, and the record that it was opened."""
+    test = chosen.study.load("test")
+    opened = chosen.study.out / OPENED
     if not opened.is_file():
         about = {"opened": datetime.now(UTC).isoformat(), "checksum": test.checksum}
         write_atomically(opened, (json.dumps(about, indent=1) + "\n").encode())
@@ -56,7 +73,7 @@ def study(
         raise RunError(
             f"{opened} says that the test split was opened with other images; it is opened once"
         )
-    return tabulate(chosen, test, final)
+    return test
 
 
 def run_cell(cell: Cell, tell: Callbacks | None = None) -> dict[str, object]:
