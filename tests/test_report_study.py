@@ -29,7 +29,7 @@ from hqgan.report.study_figures import (
     recall_figure,
 )
 from hqgan.workflows.study import Plan, StudyResult
-from hqgan.workflows.study.cells import CELL, ClassifierCell, GeneratorCell, PoolCell, Study
+from hqgan.workflows.study.cells import CELL, POOL, ClassifierCell, GeneratorCell, PoolCell, Study
 from hqgan.workflows.study.plan import lay_out
 from hqgan.workflows.study.results import tabulate
 from hqgan.workflows.synthesis import ClassReport
@@ -69,14 +69,21 @@ def tabulated(
     for cell in (cell for stage in stages for cell in stage):
         cell.folder.mkdir(parents=True)
         record: dict[str, Any] = {"failed": None}
+        place = cell.folder / "classifier"
         if isinstance(cell, GeneratorCell):
             record |= {"stopped": None}
+            place = cell.folder / "run" / "snapshot-000001"
+        # What others would read is there, but nobody does.
+        for name in ("hqgan.json", "classifier.json", "model.safetensors"):
+            place.mkdir(parents=True, exist_ok=True)
+            (place / name).touch()
         if isinstance(cell, PoolCell):
             reports = [
                 ClassReport(name, asked=n, made=n + 7, kept=n, near_copies=3, unrecognised=4)
                 for name, n in zip(classes, cell.counts, strict=True)
             ]
             told = {"detectability": 0.9 + 0.01 * cell.seed, "extractor": "tiny"}
+            np.savez(cell.folder / POOL, images=[], labels=[])
             record |= {"per_class": [asdict(report) for report in reports], **told}
         if isinstance(cell, ClassifierCell):
             added = cell.pool.counts if cell.pool else [0] * len(classes)

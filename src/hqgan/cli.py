@@ -147,6 +147,11 @@ def evaluate(
     """Measure a generator on val, each number beside its floor. On test once, at the end."""
     from hqgan.evaluation.run import data_of, evaluate_run
 
+    if privacy:
+        from hqgan.workflows.privacy import privacy as look_for_copies
+        from hqgan.workflows.privacy import require_enough
+
+        require_enough(n)
     with stages() as progress:
         extractor = chosen_extractor(inception_weights, progress)
         path, column = (data, None) if data else data_of(run)
@@ -162,20 +167,19 @@ def evaluate(
             label=label or column,
             progress=progress,
         )
-        copies = None
-        if privacy:
-            from hqgan.workflows.privacy import privacy as look_for_copies
-
-            copies = look_for_copies(
-                run, path, extractor, split=split, final=final, n=n, seed=seed,
-                label=label or column, progress=progress,
-            )  # fmt: skip
     for one in measured:
         say(f"\n{one.snapshot} ({one.images_seen:,} images), {extractor}")
         for line in one.lines():
             say(line)
-    for line in copies.lines() if copies else ():
-        say(line)
+    copies = None
+    if privacy:
+        with stages() as progress:
+            copies = look_for_copies(
+                run, path, extractor, split=split, final=final, n=n, seed=seed,
+                label=label or column, progress=progress,
+            )  # fmt: skip
+        for line in copies.lines():
+            say(line)
     if as_json:
         recipes = measured[-1].records
         points = [{"images_seen": m.images_seen, "recipes": m.records} for m in measured]

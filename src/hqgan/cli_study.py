@@ -52,7 +52,11 @@ def augment(
     from hqgan.workflows.augment import augment as run_augmentation
 
     training = {"--preset": preset, "--set": assignments, "--size": size, "--kimg": kimg}
-    named = [name for name, value in (training | {"--init": init}).items() if value]
+    named = [
+        name
+        for name, value in (training | {"--init": init}).items()
+        if value is not None and value != []
+    ]
     if run and named:
         raise UsageError(
             f"--run takes a generator as it is, and {named[0]} would train one; leave one out"
@@ -114,6 +118,7 @@ def study(
 ) -> None:
     """Test whether synthetic images help a classifier. The same command continues."""
     from hqgan.protocol import read_protocol
+    from hqgan.workflows.executor import require_executor
     from hqgan.workflows.study import EXAMPLE, plan
     from hqgan.workflows.study import study as run_study
 
@@ -122,6 +127,7 @@ def study(
         return
     if protocol is None:
         raise UsageError("name a protocol; `hqgan study --example > study.yaml` writes one")
+    require_executor(executor)
     place = out or Path("runs") / protocol.stem
     chosen = plan(read_protocol(protocol, data), place, weights=inception_weights)
     for line in chosen.lines():

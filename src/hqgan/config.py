@@ -24,6 +24,7 @@ from hqgan.schema import Config
 # computed. The data are compared by content, so their folder may move.
 FREE_TO_CHANGE = ("kimg", "device", "data.path", "save_every_kimg")
 Model = TypeVar("Model", bound=BaseModel)
+LONGEST = 200  # characters of a wrong value that are quoted
 KIT = "kit"  # presets/kit.yaml, what `+kit` lays over another preset
 
 
@@ -163,7 +164,9 @@ def explain(error: Mapping[str, Any], known: Sequence[str]) -> str:
     said = error["msg"].removeprefix("Value error, ")
     if isinstance(error["input"], dict):
         return f"{key}: {said}" if key else said
-    return f"{key} is {error['input']!r}: {said[0].lower()}{said[1:]}"
+    seen = repr(error["input"])
+    seen = seen if len(seen) <= LONGEST else f"{seen[:LONGEST]}..."
+    return f"{key} is {seen}: {said[0].lower()}{said[1:]}"
 
 
 def known_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
@@ -213,6 +216,8 @@ def read_yaml(file: Path) -> dict[str, Any]:
         raise UsageError(f"cannot read the configuration {file}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"{file} is not valid YAML: {error}") from error
+    except RecursionError as error:
+        raise UsageError(f"{file} is nested too deeply to be a configuration") from error
     if not isinstance(values, dict):
         raise UsageError(f"{file} must hold keys and values, but holds {type(values).__name__}")
     return values

@@ -15,7 +15,7 @@ from hqgan.config import did_you_mean, preset_names, read_yaml, to_yaml, validat
 from hqgan.data import EMBEDDED
 from hqgan.evaluation.classification import MEASURES
 from hqgan.models.classifier import PRETRAINED
-from hqgan.schema import Count, Kimg, Positive, Section, absolute_path
+from hqgan.schema import Kimg, Positive, Section, absolute_path
 
 SYNTHETIC = ("ratio", "class_filter", "copy_filter", "real")  # keys of arms with a generator
 
@@ -63,8 +63,9 @@ class Arm(Section):
                 f"generator {self.generator!r} is no preset; known are "
                 f"{', '.join(preset_names())}.{did_you_mean(self.generator, preset_names())}"
             )
-        if self.ratio == []:
-            raise ValueError("ratio is an empty list; name one ratio or more")
+        ratios = self.ratio if isinstance(self.ratio, list) else [self.ratio]
+        if not ratios or len(set(ratios)) < len(ratios):
+            raise ValueError(f"ratio is {ratios}, expected one or more that differ")
         return self
 
 
@@ -80,8 +81,8 @@ class GeneratorsSection(Section):
 class ClassifierSection(Section):
     """How every classifier is trained, in all arms alike."""
 
-    steps: Count = 2000
-    batch: Annotated[int, Field(ge=2)] = 64
+    steps: Annotated[int, Field(ge=1, le=10_000_000)] = 2000
+    batch: Annotated[int, Field(ge=2, le=100_000)] = 64
     learning_rate: dict[str, Positive] = Field(
         default_factory=dict, description="classifier: rate; else each has its own"
     )
@@ -107,7 +108,7 @@ class Protocol(Section):
     data: str
     label: str | None = None
     size: Literal[32, 64, 128] = 64
-    seeds: Annotated[int, Field(ge=1, le=1000)] = 8
+    seeds: Annotated[int, Field(ge=1, le=1000, strict=True)] = 8
     fractions: Annotated[list[LabelFraction], Field(min_length=1)] = Field(
         [1.0], description="shares of the training lesions that are used; primary is the first"
     )
@@ -157,6 +158,8 @@ class Protocol(Section):
 
     @model_validator(mode="after")
     def names_are_arms(self) -> Self:
+        if len({name.casefold() for name in self.arms}) < len(self.arms):
+            raise ValueError("two arms differ in upper and lower case alone, and folders may not")
         known = list(self.expanded())
         wanted = [name for pair in self.primary.comparisons for name in pair]
         for name in [*wanted, *([self.baseline] if self.baseline else [])]:

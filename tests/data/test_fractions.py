@@ -60,5 +60,5 @@ def test_the_whole_is_the_data_set_itself() -> None:
 
 
 def test_a_class_of_one_lesion_is_refused_by_name() -> None:
-    with pytest.raises(DataError, match="class b has 1 lesions"):
+    with pytest.raises(DataError, match="class b has 1 lesion in"):
         lesion_fraction(lesions((4, 1)), 0.5, seed=0)

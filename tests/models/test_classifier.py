@@ -199,7 +199,7 @@ def test_weights_that_cannot_be_used_are_refused_with_advice(damage: str, tmp_pa
         save_file(state, file)
     if damage == "cut":
         file.write_bytes(file.read_bytes()[:1000])
-    with pytest.raises(HqganError, match=r"classifier\.weights"):
+    with pytest.raises(HqganError, match="weights"):
         build_classifier("mobilenet-v2", 3, 64, str(file))
 
 
@@ -216,7 +216,7 @@ def test_weights_are_read_without_their_head(tmp_path: Path) -> None:
 def test_requests_that_make_no_sense_are_usage_errors() -> None:
     with pytest.raises(UsageError, match="known are resnet-small, mobilenet-v2, timm:NAME"):
         build_classifier("resnet-big", 7, 64)
-    with pytest.raises(UsageError, match=r"key classifier\.weights of the study file"):
+    with pytest.raises(UsageError, match="in the study file: classifier"):
         build_classifier("mobilenet-v2", 7, 64)
     with pytest.raises(UsageError, match="from scratch"):
         build_classifier("resnet-small", 7, 64, "file.safetensors")

@@ -20,6 +20,7 @@ from hqgan.training import Callbacks, train
 from hqgan.training.loop import Interrupted
 from hqgan.workflows import sample
 from hqgan.workflows.augment import Augmented, augment
+from hqgan.workflows.dataset_card import in_table
 from small_images import write_csv, write_picture
 from small_runs import CLASSES, NARROW, SIZE, fingerprint, tiny_config, write_folders
 
@@ -214,6 +215,45 @@ def test_files_that_were_lost_are_made_again(run: Path, tmp_path: Path) -> None:
     assert fingerprint(out) == before
 
 
+@pytest.mark.parametrize("lost", ["manifest.csv", "README.md", "mel/synthetic-00000.png"])
+def test_a_complete_job_that_lost_or_broke_a_file_mends_it(
+    run: Path, tmp_path: Path, lost: str
+) -> None:
+    out = tmp_path / "out"
+    augment(run, out, **OFF)
+    whole = fingerprint(out)
+    (out / lost).unlink()
+    if lost.endswith("png"):
+        (out / lost).write_bytes(b"\x89PNG")
+    augment(run, out, **OFF)
+    assert fingerprint(out) == whole
+
+
+def test_an_image_that_the_manifest_does_not_name_is_pointed_at(run: Path, tmp_path: Path) -> None:
+    augment(run, tmp_path / "out", **OFF)
+    shutil.copy(tmp_path / "out" / "mel" / "real-00000.png", tmp_path / "out" / "nv" / "mine.png")
+    refuse(RunError, r"does not name, the first is nv/mine\.png", run, tmp_path / "out", **OFF)
+
+
+def test_a_data_set_that_was_moved_says_where_it_is_now(run: Path, tmp_path: Path) -> None:
+    augment(run, tmp_path / "out", **OFF)
+    for name in ("out", "out-run"):
+        (tmp_path / name).rename(tmp_path / name.replace("out", "moved"))
+    assert augment(run, tmp_path / "moved", **OFF).out == str(tmp_path / "moved")
+
+
+def test_other_settings_of_the_generator_are_not_taken_for_a_finished_job(
+    data: Path, tmp_path: Path
+) -> None:
+    augment(tiny_config(TRAINED, NO_CIRCUITS, data=data), tmp_path / "out", **OFF)
+    other = tiny_config(TRAINED, NO_CIRCUITS, "critic.width=4", data=data)
+    refuse(UsageError, "critic.width: 8 -> 4", other, tmp_path / "out", **OFF)
+
+
+def test_names_of_classes_cannot_break_the_card() -> None:
+    assert in_table("<b>a|b\n") == "&lt;b&gt;a\\|b "
+
+
 def test_a_generator_is_trained_beside_the_data_set_and_its_training_continues(
     data: Path, tmp_path: Path
 ) -> None:
@@ -282,11 +322,12 @@ def test_without_filters_nothing_is_left_out(run: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"per_class": 0}, "number of images per class is 0, but must be at least 1"),
+        ({"per_class": 0}, "number of images per class is 0, but must be from 1"),
         ({"per_class": 5, "balance": "max"}, "--per-class 5 and --balance max both say"),
         ({"balance": "mean"}, "the balance is 'mean'; expected max or median"),
         ({"judge_steps": 0}, "the judge's steps are 0"),
         ({"per_class": 2}, "there is nothing to add to bkl 6, mel 3, nv 2"),
+        ({"per_class": 10**30}, "but must be from 1"),
         ({"per_class": 10**9}, "GB left; ask for fewer"),
         ({"device": "tpu"}, "device is 'tpu'"),
     ],

@@ -9,14 +9,14 @@ import pytest
 from PIL import Image
 
 from hqgan.data import load_dataset
-from hqgan.errors import DataError, UsageError
+from hqgan.errors import DataError, RunError, UsageError
 from hqgan.evaluation import Extractor, load_extractor
 from hqgan.evaluation.copying import COPIES, NO_SIGN, TOO_FEW
 from hqgan.evaluation.nearest import symmetries, thumbnails
 from hqgan.models import find_snapshot
 from hqgan.training import train
 from hqgan.workflows.privacy import MARGIN, Privacy, privacy
-from small_runs import SIZE, tiny_config, write_folders
+from small_runs import CLASSES, SIZE, tiny_config, write_folders
 
 N = 60
 GREY = 1.0  # grey levels: a thumbnail of what was written against one in single precision
@@ -45,7 +45,9 @@ def found(run: Path, data: Path, extractor: Extractor) -> Privacy:
 
 
 def test_a_run_is_judged_attacked_and_written_down(found: Privacy, run: Path) -> None:
-    record = json.loads((run / "privacy" / "privacy.json").read_text())
+    record = json.loads(
+        (next((run / "privacy").glob("snapshot-*-val")) / "privacy.json").read_text()
+    )
     assert record == found.as_json()
     assert record["verdict"] in (COPIES, NO_SIGN, TOO_FEW)
     assert (record["split"], record["final"], record["n_fake"]) == ("val", False, N)
@@ -54,6 +56,25 @@ def test_a_run_is_judged_attacked_and_written_down(found: Privacy, run: Path) ->
     assert record["warnings"] == []
     assert found.lines()[0] == record["sentence"]
     assert str(found.sheet) in found.lines()[-1]
+
+
+def test_a_hold_out_that_shares_images_with_train_is_said(
+    run: Path, data: Path, extractor: Extractor, tmp_path: Path
+) -> None:
+    copy = tmp_path / "data"
+    shutil.copytree(data, copy)
+    stolen = next((copy / "train" / CLASSES[0]).glob("*.png"))
+    shutil.copy(stolen, copy / "val" / CLASSES[0] / "stolen.png")
+    found = privacy(run, str(copy), extractor, n=N, out=tmp_path / "out")
+    assert any("cannot show copying" in warning for warning in found.warnings)
+
+
+def test_results_that_cannot_be_written_are_said_and_so_is_why(
+    run: Path, data: Path, extractor: Extractor, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError, match="cannot write to"):
+        privacy(run, str(data), extractor, n=N, out=tmp_path / "file")
 
 
 def test_the_sheet_shows_each_fake_beside_its_nearest_training_image(

@@ -264,6 +264,58 @@ def test_generators_differ_in_nothing_that_a_study_shares(
         plan(protocol(data, generators=recipe), tmp_path / "out")
 
 
+@pytest.mark.parametrize("file", ["cell.json", "pool.npz", "model.safetensors", "classifier.json"])
+def test_what_was_damaged_or_lost_is_done_again(
+    done: tuple[Plan, StudyResult], tmp_path: Path, file: str
+) -> None:
+    chosen, result = done
+    copy = tmp_path / "copy"
+    shutil.copytree(chosen.study.out, copy)
+    for place in list(copy.glob(f"pools/*/{file}")) + list(copy.glob(f"classifiers/**/{file}")):
+        place.write_text("[]") if file == "cell.json" else place.unlink()
+    again = study(plan(chosen.study.protocol, copy))
+    assert again.as_json()["arms"] == result.as_json()["arms"]
+
+
+def test_without_its_copy_of_the_protocol_a_study_still_knows_it(
+    done: tuple[Plan, StudyResult], data: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(done[0].study.out, copy)
+    (copy / "protocol.yaml").unlink()
+    with pytest.raises(UsageError, match="made otherwise"):
+        plan(protocol(data, seeds=3), copy)
+    (copy / "protocol.yaml").write_text("arms: {}")
+    with pytest.raises(RunError, match="the study's own copy"):
+        plan(protocol(data), copy)
+
+
+def test_test_that_was_opened_without_a_record_stays_closed(
+    done: tuple[Plan, StudyResult], tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(done[0].study.out, copy)
+    study(plan(done[0].study.protocol, copy), final=True)
+    (copy / OPENED).unlink()
+    with pytest.raises(RunError, match="opened in this study before"):
+        study(plan(done[0].study.protocol, copy), final=True)
+
+
+def test_test_images_that_changed_since_the_study_began_are_refused(
+    done: tuple[Plan, StudyResult], data: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "data"
+    shutil.copytree(data, copy)
+    next((copy / "test" / CLASSES[0]).glob("*.png")).unlink()
+    with pytest.raises(UsageError, match="test_checksum"):
+        plan(protocol(copy), done[0].study.out)
+
+
+def test_a_study_within_its_data_is_refused(data: Path) -> None:
+    with pytest.raises(UsageError, match="lies within the data"):
+        plan(protocol(data), data / "train" / "study")
+
+
 def test_a_dry_run_names_every_cell_and_does_none(data: Path, tmp_path: Path) -> None:
     chosen = plan(protocol(data, fractions=[1.0], seeds=1), tmp_path / "out")
     found = list(estimates(chosen))

@@ -28,7 +28,8 @@ def lesion_fraction(dataset: Dataset, fraction: float, seed: int) -> Dataset:
         lesions = sorted(set(dataset.groups[dataset.labels == label].tolist()))
         if len(lesions) < LEAST_LESIONS:
             raise DataError(
-                f"class {name} has {len(lesions)} lesions in {dataset.split}, but a study needs "
+                f"class {name} has {len(lesions)} lesion{'s' * (len(lesions) != 1)} in "
+                f"{dataset.split}, but a study needs "
                 f"at least {LEAST_LESIONS} of each; add images of other lesions, or leave it out"
             )
         lesions.sort(key=lambda lesion: hashlib.sha256(f"{seed}:{lesion}".encode()).digest())

@@ -256,7 +256,7 @@ def build_classifier(name: str, classes: int, size: int, weights: str | None = N
     if name == MobileNetV2.name and weights is None:
         raise UsageError(
             "The classifier mobilenet-v2 starts from published weights, and none are named. Name "
-            "their safetensors file in the key classifier.weights of the study file."
+            "their safetensors file in the study file: classifier: {weights: {mobilenet-v2: FILE}}."
         )
     if name == SmallResNet.name and weights is not None:
         raise UsageError(

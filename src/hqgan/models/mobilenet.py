@@ -83,8 +83,8 @@ class MobileNet(nn.Module):
         """
         path = Path(path).expanduser()
         advice = (
-            "Name a safetensors file of MobileNetV2 1.0 with torchvision's layer names in the key "
-            "classifier.weights of the study file."
+            "Name a safetensors file of MobileNetV2 1.0 with torchvision's layer names in the "
+            "study file: classifier: {weights: {mobilenet-v2: FILE}}."
         )
         if not path.is_file():
             raise HqganError(f"There are no MobileNetV2 weights at {path}. {advice}")

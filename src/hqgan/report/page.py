@@ -7,6 +7,7 @@ nothing else.
 import base64
 import io
 import json
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from html import escape
@@ -82,7 +83,9 @@ td, th {{ padding: .3rem .8rem .3rem 0; border-bottom: 1px solid #ccc; text-alig
 def as_png(figure: "Figure") -> bytes:
     """The picture of a figure, the same bytes each time."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    with warnings.catch_warnings():  # a script that the font lacks is drawn as boxes
+        warnings.filterwarnings("ignore", message="Glyph")
+        figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
     return buffer.getvalue()
 
 

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from errno import ENOSPC
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -298,9 +299,17 @@ def save_classifier(fitted: Fitted, folder: Path) -> None:
     about: dict[str, Any] = {key: getattr(classifier, key) for key in ("name", "classes", "size")}
     about |= {"step": fitted.step, "curve": fitted.curve}
     (temporary / ABOUT).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-    save_model(classifier, str(temporary / WEIGHTS))
+    try:
+        save_model(classifier, str(temporary / WEIGHTS))
+    except SafetensorError as error:  # its word for a full disk
+        raise OSError(ENOSPC, str(error), str(folder)) from error
     shutil.rmtree(folder, ignore_errors=True)
     temporary.rename(folder)
+
+
+def is_classifier(folder: Path) -> bool:
+    """Whether `save_classifier` wrote one here."""
+    return (folder / ABOUT).is_file() and (folder / WEIGHTS).is_file()
 
 
 def load_classifier(folder: Path) -> Classifier:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hqgan.data import EMBEDDED, Dataset, load_dataset, open_source, require_trainable
+from hqgan.data import Dataset, load_dataset, open_source, require_trainable
 from hqgan.data.leaks import missing_classes, require_separate
 from hqgan.errors import DataError, RunError, UsageError
 from hqgan.evaluation.run import data_of
@@ -20,12 +20,15 @@ from hqgan.training.classification import ClassifierRecipe
 from hqgan.training.fabric import make_fabric
 from hqgan.training.loop import Interrupted, resolved
 from hqgan.training.runs import LOCK, acquire, require_continuable
-from hqgan.workflows.augmented_folder import GENERATOR, JUDGE, AugmentedFolder, beside, digest
+from hqgan.workflows.augmented_folder import GENERATOR, GRID, JUDGE, AugmentedFolder, beside, digest
 from hqgan.workflows.dataset_card import Facts, dataset_card
 from hqgan.workflows.judge import Judge, judge_recipe, kept_judge
 from hqgan.workflows.origin import require_unseen
 from hqgan.workflows.sample import require_space
+from hqgan.workflows.settings import require_outside
 from hqgan.workflows.synthesis import ClassReport, CopyFilter, balanced_counts, synthesise
+
+MOST = 1_000_000_000  # images of a class; what the disk holds is asked later
 
 
 @dataclass(frozen=True)
@@ -156,7 +159,8 @@ def augment(
     result = folder.result()
     if result is not None:
         tell.message(f"{out} is complete already")
-        return Augmented(**result)
+        here = {"out": str(folder.out), "grid": str(folder.work / GRID)}
+        return Augmented(**(result | here))
     require_space(out, len(real) + sum(counts), size)
     place = make_fabric(device, "float32").device.type
     try:
@@ -270,8 +274,10 @@ def balance_rule(per_class: int | None, balance: str | None) -> str | int:
             f"--per-class {per_class} and --balance {balance} both say how many images a class "
             "gets; leave one out"
         )
-    if per_class is not None and per_class < 1:
-        raise UsageError(f"the number of images per class is {per_class}, but must be at least 1")
+    if per_class is not None and not 1 <= per_class <= MOST:
+        raise UsageError(
+            f"the number of images per class is {per_class}, but must be from 1 to {MOST:,}"
+        )
     if balance not in (None, "max", "median"):
         raise UsageError(f"the balance is {balance!r}; expected max or median")
     return per_class or balance or "max"
@@ -292,6 +298,12 @@ def splits(
         load_dataset(data, split, size, label=label, progress=tell.decoding)
         for split in ("train", *present)
     )
+    skipped = {one.id: one.reason for split in (real, *held_out) for one in split.skipped}
+    if skipped:
+        first, reason = next(iter(skipped.items()))
+        tell.message(
+            f"warning: {len(skipped)} files or rows are left out, the first is {first}: {reason}"
+        )
     require_trainable(real, 1)
     require_separate(real, *held_out)
     return real, held_out
@@ -304,21 +316,6 @@ def wanted(real: Dataset, rule: str | int) -> list[int]:
         each = ", ".join(f"{n} {c}" for n, c in zip(real.classes, real.counts, strict=True))
         raise UsageError(f"there is nothing to add to {each}; ask for more with --per-class")
     return [int(count) for count in counts]
-
-
-def require_outside(data: str, out: Path) -> None:
-    """Refuse a data set within the one it is made of, which would have a class more next time."""
-    if data == EMBEDDED:
-        return
-    home = Path(data).expanduser().resolve()
-    if home.suffix.lower() == ".npz":
-        return
-    home = home if home.is_dir() else home.parent
-    if home in (out.resolve(), *out.resolve().parents):
-        raise UsageError(
-            f"{out} lies within the data {home}, which would hold other images from then on; "
-            "choose another --out"
-        )
 
 
 def require_classes(run: Path, about: About, real: Dataset) -> None:

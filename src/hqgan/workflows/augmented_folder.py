@@ -56,8 +56,11 @@ class AugmentedFolder:
             (out, (JOB,)),
             (self.work, (GENERATOR, JUDGE, f"{JUDGE}.json", CLASSES, GRID, LOCK)),
         ):
-            if folder.exists() and not folder.is_dir():
-                raise RunError(f"{folder} is a file; --out must name a folder")
+            try:
+                if folder.exists() and not folder.is_dir():
+                    raise RunError(f"{folder} is a file; --out must name a folder")
+            except OSError as error:  # a name that is too long
+                raise RunError(f"{folder} cannot be a folder: {error.strerror}") from error
             names = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
             if names and not names & {*ours, *(f"{name}.part" for name in ours)}:
                 raise RunError(
@@ -68,6 +71,8 @@ class AugmentedFolder:
 
     def _require_same(self) -> None:
         before = self._job().get("settings", {})
+        if not isinstance(before, dict):
+            raise RunError(f"{self.out / JOB} is damaged; choose another --out")
         differing = [
             f"{key}: {before[key]!r} -> {value!r}"
             for key, value in self.settings.items()
@@ -91,8 +96,21 @@ class AugmentedFolder:
     def result(self) -> dict[str, Any] | None:
         """What `finish` was given, where the job is done and its images are still there."""
         found: dict[str, Any] | None = self._job().get("result")
-        whole = found and sum(1 for _ in self.out.glob("*/*.png")) == found["files"]
-        return found if whole else None
+        try:
+            with (self.out / MANIFEST).open(encoding="utf-8", errors="surrogateescape") as handle:
+                listed = {row["file"] for row in csv.DictReader(handle)}
+        except (OSError, KeyError):
+            return None
+        if not found or found.get("files") != len(listed) or not (self.out / CARD).is_file():
+            return None
+        there = {file.relative_to(self.out).as_posix() for file in self.out.glob("*/*.png")}
+        strangers = sorted(there - listed)
+        if strangers:
+            raise RunError(
+                f"{self.out} is complete, but holds images that its manifest does not name, the "
+                f"first is {strangers[0]}; take them out, or choose another --out"
+            )
+        return found if all(is_image(self.out / file) for file in listed) else None
 
     def begin(self, settings: dict[str, Any]) -> None:
         """Write the job down, with further settings; raises as the constructor does."""
@@ -108,7 +126,7 @@ class AugmentedFolder:
             rows, report = record["rows"], ClassReport(**record["report"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        whole = all((self.out / row[0]).is_file() for row in rows)
+        whole = all(is_image(self.out / row[0]) for row in rows)
         return (rows, report) if whole and record["settings"] == self.settings else None
 
     def write_class(
@@ -177,7 +195,19 @@ class AugmentedFolder:
 
 def beside(out: Path) -> Path:
     """OUT-run, where nothing can be taken for a class."""
+    if not out.name:
+        raise UsageError(f"{out} cannot hold a data set; choose another --out")
     return out.with_name(f"{out.name}-run")
+
+
+def is_image(file: Path) -> bool:
+    """Whether a file is a whole PNG."""
+    try:
+        with Image.open(file) as image:
+            image.verify()
+    except (OSError, SyntaxError):  # Pillow's word for a broken PNG
+        return False
+    return True
 
 
 def digest(file: Path) -> str:

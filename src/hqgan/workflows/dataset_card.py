@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 from hqgan.data import Dataset
@@ -31,8 +32,8 @@ def dataset_card(facts: Facts) -> str:
     total = len(real) + sum(one.kept for one in facts.reports)
     size = next((word for most, word in SIZES if total < most), "n>1M")
     rows = "\n".join(
-        f"| {one.name} | {count} | {one.kept} | {one.asked} | {one.made} | {one.near_copies} "
-        f"| {one.unrecognised} |"
+        f"| {in_table(one.name)} | {count} | {one.kept} | {one.asked} | {one.made} "
+        f"| {one.near_copies} | {one.unrecognised} |"
         for one, count in zip(facts.reports, real.counts, strict=True)
     )
     warnings = "".join(f"- {text}\n" for text in facts.warnings) or "None.\n"
@@ -83,6 +84,11 @@ synthetic ones included. It is not known here: look it up and name it before you
 
 Made by [hqgan](https://arxiv.org/abs/2506.21015).
 """
+
+
+def in_table(name: str) -> str:
+    """A class's name that is neither HTML nor a cell's end."""
+    return escape(name).replace("|", "\\|").replace("\n", " ")
 
 
 def copy_filter(facts: Facts) -> str:

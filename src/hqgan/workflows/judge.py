@@ -68,7 +68,7 @@ def kept_judge(
         if {key: known[key] for key in settings} == settings:
             classifier = load_classifier(folder).to(device)
             return Judge(classifier, known["recall"], known["balanced_accuracy"])
-    except (OSError, ValueError, KeyError, RunError):
+    except (OSError, ValueError, KeyError, TypeError, RunError):
         pass  # none, damaged, or of other settings: train it
     fitted = fit_classifier(
         recipe, train.images, train.labels, val, seed, progress=progress, device=device

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from hqgan.config import read_config
 from hqgan.data import load_dataset, save_grid, to_float
-from hqgan.errors import DataError, UsageError
+from hqgan.data.leaks import require_separate
+from hqgan.errors import DataError, RunError, UsageError
 from hqgan.evaluation import Extractor
 from hqgan.evaluation.copying import MIN_FAKES
 from hqgan.evaluation.features import Images
@@ -20,7 +21,7 @@ from hqgan.evaluation.memorisation import Memorisation, Scorer, examine
 from hqgan.evaluation.nearest import symmetries
 from hqgan.evaluation.run import MOST_FAKES, class_mixed_fakes, require_split
 from hqgan.models import Critic, find_snapshot, load_snapshot
-from hqgan.training.runs import STATE, explained, load_state
+from hqgan.training.runs import CONFIG, STATE, explained, load_state, write_atomically
 from hqgan.training.trainer import build_models
 
 FAKES = 2000  # what is found varies with lesions, hardly with fakes beyond this number
@@ -88,7 +89,7 @@ def privacy(
             the hold-out has where that is more.
         seed: of latents and of everything random in the test.
         label: the column used as class, for data with several.
-        out: folder to write to; None for RUN/privacy.
+        out: folder to write to; None for RUN/privacy/SNAPSHOT-SPLIT.
         progress: called as progress(stage, done, total).
 
     Raises:
@@ -96,10 +97,7 @@ def privacy(
         RunError, DataError: no snapshot, no held-out images, or data of other classes.
     """
     require_split(split, final)
-    if n is not None and not MIN_FAKES <= n <= MOST_FAKES:
-        raise UsageError(
-            f"n is {n}, but copies are looked for in {MIN_FAKES} to {MOST_FAKES:,} generated images"
-        )
+    require_enough(n)
     snapshot = find_snapshot(run)
     generator, about = load_snapshot(snapshot)
     train = load_dataset(data, "train", generator.size, label=label)
@@ -115,6 +113,10 @@ def privacy(
             f"{run} was trained on other images than the train split of {data}: who was a member "
             "is not known, so the verdict stands for this split only"
         )
+    try:
+        require_separate(train, holdout)
+    except DataError as error:
+        warnings.append(f"{error} What both have cannot show copying")
     images, labels = class_mixed_fakes(generator, holdout, n or max(FAKES, len(holdout)), seed)
     critic, why = critic_of(snapshot.parent, len(about.classes), seed)
     if why:
@@ -122,28 +124,44 @@ def privacy(
     found = examine(
         images, labels, train, holdout, extractor, seed=seed, critic=critic, progress=progress
     )
-    folder = out or (snapshot.parent if run == snapshot else run) / "privacy"
-    sheet = save_grid(sheet_of(found, images, train.images), folder / "worst.png", columns=5)
-    result = Privacy(
-        snapshot, about.images_seen, final, found, warnings, sheet, folder / "privacy.json"
-    )
-    result.file.write_text(json.dumps(result.as_json(), indent=2) + "\n", encoding="utf-8")
+    folder = out or snapshot.parent / "privacy" / f"{snapshot.name}-{split}"
+    sheet, file = folder / "worst.png", folder / "privacy.json"
+    result = Privacy(snapshot, about.images_seen, final, found, warnings, sheet, file)
+    try:
+        save_grid(sheet_of(found, images, train.images), sheet, columns=5)
+        write_atomically(file, (json.dumps(result.as_json(), indent=2) + "\n").encode())
+    except OSError as error:
+        raise RunError(
+            f"cannot write to {folder}: {error.strerror}. {next(iter(found.lines()))}"
+        ) from error
     return result
+
+
+def require_enough(n: int | None) -> None:
+    """Raise UsageError for a number of fakes that is too small or too large."""
+    if n is not None and not MIN_FAKES <= n <= MOST_FAKES:
+        raise UsageError(
+            f"n is {n}, but copies are looked for in {MIN_FAKES} to {MOST_FAKES:,} generated images"
+        )
 
 
 def critic_of(run: Path, classes: int, seed: int) -> tuple[Scorer | None, str | None]:
     """The critic of a run as an attack, or None and why there is none."""
-    if not (run / STATE).is_file() or not (run / "config.yaml").is_file():
-        return None, f"{run} has no {STATE}, so its critic was not asked who was a member"
-    config = read_config(run / "config.yaml")
+    for needed in (STATE, CONFIG):
+        if not (run / needed).is_file():
+            return None, f"{run} has no {needed}, so its critic was not asked who was a member"
+    config = read_config(run / CONFIG)
     if config.critic is None or config.critic.name == "dense":
         return None, "the model has no critic of images, so none was asked who was a member"
     _, critic = build_models(config, classes)
-    state = load_state(run)
     assert critic is not None
-    assert state is not None
-    with explained(run / STATE):
-        critic.load_state_dict(state["trainer"]["critic"])
+    try:
+        state = load_state(run)
+        assert state is not None
+        with explained(run / STATE):
+            critic.load_state_dict(state["trainer"]["critic"])
+    except RunError:
+        return None, f"{run / STATE} is damaged, so the critic was not asked who was a member"
     return lambda images, labels: critic_scores(critic.eval(), images, labels, seed), None
 
 

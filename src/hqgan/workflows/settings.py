@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from hqgan.config import KIT, did_you_mean
+from hqgan.data import EMBEDDED
 from hqgan.errors import RunError, UsageError
 from hqgan.training.runs import LOCK, write_atomically
 
 SETTINGS = "settings.json"
 # What all models of a table have in common. A start from another run has seen other images.
 SHARED = ("preset", "data", "data.path", "data.label", "size", "kimg", "seed", "device", "init")
+BEFORE = (LOCK, "protocol.yaml", "protocol.yaml.part", f"{SETTINGS}.part")  # what is written first
 
 
 def require_own_settings(assignments: Sequence[str], models: Sequence[str]) -> None:
@@ -37,6 +39,25 @@ def require_own_settings(assignments: Sequence[str], models: Sequence[str]) -> N
             )
 
 
+def require_outside(data: str, out: Path) -> None:
+    """Refuse results within the data they are made of, which would hold other images from then on.
+
+    Raises:
+        UsageError: `out` is in the folder of the data.
+    """
+    if data == EMBEDDED:
+        return
+    home = Path(data).expanduser().resolve()
+    if home.suffix.lower() == ".npz":
+        return
+    home = home if home.is_dir() else home.parent
+    if home in (out.resolve(), *out.resolve().parents):
+        raise UsageError(
+            f"{out} lies within the data {home}, which would hold other images from then on; "
+            "choose another --out"
+        )
+
+
 def require_same(out: Path, settings: dict[str, Any], what: str) -> None:
     """Raise unless `out` is free or holds a `what` that was begun with these settings.
 
@@ -44,11 +65,14 @@ def require_same(out: Path, settings: dict[str, Any], what: str) -> None:
         UsageError: a setting differs; the message names it.
         RunError: a file, a folder of something else, or damaged settings.
     """
-    if out.exists() and not out.is_dir():
-        raise RunError(f"{out} is a file; --out must name a folder for the {what}")
+    try:
+        if out.exists() and not out.is_dir():
+            raise RunError(f"{out} is a file; --out must name a folder for the {what}")
+    except OSError as error:  # a name that is too long
+        raise RunError(f"{out} cannot be a folder: {error.strerror}; choose another") from error
     file = out / SETTINGS
     if not file.is_file():
-        if out.is_dir() and any(entry.name != LOCK for entry in out.iterdir()):
+        if out.is_dir() and any(entry.name not in BEFORE for entry in out.iterdir()):
             raise RunError(f"{out} is not empty and not a {what}; choose another --out")
         return
     try:

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -36,6 +37,7 @@ from hqgan.training import Callbacks, train
 from hqgan.training.classification import (
     ClassifierRecipe,
     fit_classifier,
+    is_classifier,
     load_classifier,
     predict,
     save_classifier,
@@ -104,9 +106,14 @@ class Cell:
         """What `run` wrote, or None."""
         try:
             record: dict[str, Any] = json.loads((self.folder / CELL).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            whole = record["failed"] or self.is_there()
+        except (OSError, ValueError, KeyError, TypeError):
             return None
-        return record
+        return record if whole else None
+
+    def is_there(self) -> bool:
+        """Whether the files that others read are there."""
+        return True
 
     def run(self, tell: Callbacks) -> dict[str, Any]:
         """Do what is left to do; returns what `done` then does."""
@@ -152,6 +159,9 @@ class GeneratorCell(Cell):
     def folder(self) -> Path:
         return self.study.out / "generators" / f"{self.preset}-{self.draw}"
 
+    def is_there(self) -> bool:
+        return bool(snapshots(self.folder / "run"))
+
     def config(self) -> Config:
         """Of its training, complete."""
         p = self.study.protocol
@@ -188,6 +198,9 @@ class JudgeCell(Cell):
     @property
     def folder(self) -> Path:
         return self.study.out / "judges" / self.draw
+
+    def is_there(self) -> bool:
+        return is_classifier(self.folder / "classifier")
 
     def recipe(self) -> ClassifierRecipe:
         """As many steps as the classifiers that are compared."""
@@ -246,6 +259,13 @@ class PoolCell(Cell):
             "extractor": str(extractor),
         }
 
+    def is_there(self) -> bool:
+        try:
+            with np.load(self.folder / POOL) as pool:
+                return {"images", "labels"} <= set(pool.files)
+        except BadZipFile:
+            return False
+
     def told_apart(
         self, images: np.ndarray, labels: np.ndarray, val: Dataset, extractor: Extractor
     ) -> float | None:
@@ -281,6 +301,9 @@ class ClassifierCell(Cell):
     @property
     def needs(self) -> tuple[Cell, ...]:
         return (self.pool,) if self.pool else ()
+
+    def is_there(self) -> bool:
+        return is_classifier(self.folder / "classifier")
 
     def recipe(self) -> ClassifierRecipe:
         """Equal in all arms, but for augmentation and balance."""

@@ -14,7 +14,7 @@ from hqgan.config import differences
 from hqgan.data import Dataset, require_trainable
 from hqgan.data.fractions import lesion_fraction
 from hqgan.data.leaks import missing_classes, require_separate
-from hqgan.errors import UsageError
+from hqgan.errors import RunError, UsageError
 from hqgan.evaluation import load_extractor
 from hqgan.evaluation.trials import POWER, minimum_detectable_effect, too_few_seeds
 from hqgan.models.classifier import build_classifier
@@ -24,7 +24,7 @@ from hqgan.training.classification import trains_in_bf16
 from hqgan.training.fabric import make_fabric
 from hqgan.training.loop import require_room
 from hqgan.training.trainer import build_models
-from hqgan.workflows.settings import require_own_settings, require_same
+from hqgan.workflows.settings import require_outside, require_own_settings, require_same
 from hqgan.workflows.study.cells import (
     Cell,
     ClassifierCell,
@@ -90,12 +90,14 @@ def plan(protocol: Protocol, out: Path, *, weights: str | None = None) -> Plan:
     """
     weights = weights or os.environ.get("HQGAN_INCEPTION") or None
     study = Study(out.absolute(), protocol, weights and absolute_path(weights))
+    require_outside(protocol.data, study.out)
     arms = protocol.expanded().values()
     require_own_settings(protocol.generators.set, [arm.generator for arm in arms if arm.generator])
     train, val = study.load("train"), study.load("val")
-    splits, warnings = [val], []
+    splits, warnings, test = [val], left_out(train, val), None
     if study.has_test():
-        splits.append(study.load("test"))
+        test = study.load("test")
+        splits.append(test)
     else:
         warnings.append(f"{protocol.data} has no test split, so this study can only look, on val.")
     require_separate(train, *splits)
@@ -104,8 +106,8 @@ def plan(protocol: Protocol, out: Path, *, weights: str | None = None) -> Plan:
         if column not in val.metadata:
             known = ", ".join(val.metadata) or "none"
             raise UsageError(
-                f"groups names the column {column!r}, which {protocol.data} does not have "
-                f"(columns are: {known})"
+                f"groups names the column {column!r}, which hqgan does not read from "
+                f"{protocol.data} (it reads: {known})"
             )
     stages = lay_out(study, train)
     for cell in stages[0]:
@@ -118,8 +120,10 @@ def plan(protocol: Protocol, out: Path, *, weights: str | None = None) -> Plan:
         classifier = build_classifier(name, len(train.classes), protocol.size, weights_of_it)
         precision[name] = "bf16" if trains_in_bf16(classifier, place) else "float32"
     settings = {
+        "protocol": protocol.checksum(),
         "train_checksum": train.checksum,
         "val_checksum": val.checksum,
+        "test_checksum": test and test.checksum,
         "precision": precision,  # depends on the device, and on a CPU on the number of threads
         "extractor": str(load_extractor(study.weights, protocol.extractor)),
     }
@@ -140,6 +144,11 @@ def lay_out(study: Study, train: Dataset) -> tuple[tuple[Cell, ...], ...]:
             for name, arm in protocol.expanded().items():
                 pool = None
                 if arm.generator is not None:
+                    if isinstance(arm.ratio, float) and not synthetic_counts(arm, real).any():
+                        raise UsageError(
+                            f"the ratio {arm.ratio:g} of arm {name} is less than one synthetic "
+                            f"image for {real.sum():,} real ones; raise it"
+                        )
                     pool = pool_of(study, fraction, seed, arm, real)
                     known = pools.get(pool.folder, pool)
                     most = np.maximum(pool.counts, known.counts)
@@ -168,6 +177,18 @@ def pool_of(study: Study, fraction: float, seed: int, arm: Arm, real: np.ndarray
     )
 
 
+def left_out(*datasets: Dataset) -> list[str]:
+    """A sentence about files that cannot be used, if there are any."""
+    skipped = {one.id: one.reason for dataset in datasets for one in dataset.skipped}
+    if not skipped:
+        return []
+    first, reason = next(iter(skipped.items()))
+    return [
+        f"{len(skipped)} files or rows of train and val are left out, the first is {first}: "
+        f"{reason}; `hqgan data inspect` lists them all."
+    ]
+
+
 def check_generator(cell: GeneratorCell, train: Dataset) -> None:
     """Refuse a generator that cannot be trained on this split."""
     config = cell.config()
@@ -183,7 +204,13 @@ def require_same_protocol(out: Path, protocol: Protocol) -> None:
     file = out / PROTOCOL
     if not file.is_file():
         return
-    before = read_protocol(file)
+    try:
+        before = read_protocol(file)
+    except UsageError as error:
+        raise RunError(
+            f"{file}, the study's own copy of its protocol, is damaged or of another version of "
+            f"hqgan; choose another --out ({error})"
+        ) from error
     if before.checksum() == protocol.checksum():  # files may have moved
         return
     changed = differences(before.model_copy(update={"data": protocol.data}), protocol)

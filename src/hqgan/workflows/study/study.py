@@ -7,7 +7,7 @@ from functools import partial
 from hqgan.config import to_yaml
 from hqgan.data import Dataset
 from hqgan.errors import DataError, RunError
-from hqgan.training import Callbacks
+from hqgan.training import Callbacks, Interrupted
 from hqgan.training.runs import LOCK, acquire, write_atomically
 from hqgan.workflows.executor import require_executor, run_all
 from hqgan.workflows.settings import begin
@@ -44,11 +44,22 @@ def study(
             f"{study.protocol.data} has no test split that --final could open; leave it out, or "
             "add one"
         )
-    begin(study.out, chosen.settings)
-    with acquire(study.out / LOCK):
-        write_atomically(study.out / PROTOCOL, to_yaml(study.protocol).encode())
-        run_stages(chosen, executor, tell)
-        return tabulate(chosen, open_test(chosen) if final else chosen.val, final)
+    try:
+        study.out.mkdir(parents=True, exist_ok=True)
+        with acquire(study.out / LOCK):
+            write_atomically(study.out / PROTOCOL, to_yaml(study.protocol).encode())
+            begin(study.out, chosen.settings)
+            run_stages(chosen, executor, tell)
+            return tabulate(chosen, open_test(chosen) if final else chosen.val, final)
+    except OSError as error:
+        raise RunError(
+            f"cannot write to {study.out}: {error.strerror or error}; mend that, and the same "
+            "command continues"
+        ) from error
+    except KeyboardInterrupt as error:
+        raise Interrupted(
+            f"stopped; what is done is kept in {study.out}, and the same command continues"
+        ) from error
 
 
 def run_stages(chosen: Plan, executor: str, tell: Callbacks) -> None:
@@ -63,16 +74,18 @@ def run_stages(chosen: Plan, executor: str, tell: Callbacks) -> None:
 
 
 def open_test(chosen: Plan) -> Dataset:
-    """The test split, and the record that it was opened."""
+    """The test split, and the record that it was opened, once."""
     test = chosen.study.load("test")
     opened = chosen.study.out / OPENED
-    if not opened.is_file():
-        about = {"opened": datetime.now(UTC).isoformat(), "checksum": test.checksum}
-        write_atomically(opened, (json.dumps(about, indent=1) + "\n").encode())
-    elif json.loads(opened.read_text(encoding="utf-8"))["checksum"] != test.checksum:
+    if opened.is_file():
+        return test
+    if any((cell.folder / f"{test.split}.npy").exists() for cell in chosen.classifiers):
         raise RunError(
-            f"{opened} says that the test split was opened with other images; it is opened once"
+            f"test was opened in this study before, but {opened}, which says when, is gone; "
+            "restore it"
         )
+    about = {"opened": datetime.now(UTC).isoformat(), "checksum": test.checksum}
+    write_atomically(opened, (json.dumps(about, indent=1) + "\n").encode())
     return test
 
 
