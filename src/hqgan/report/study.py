@@ -106,9 +106,10 @@ def power(study: StudyResult) -> str:
     return (
         f"{scalar(size, measure)}{' points' if measure in IN_POINTS else ''} of "
         f"{title_of(measure)}. A true effect of this size is found with a chance of "
-        f"{share(POWER)} by {seeds}, the paired t test and Holm's correction "
-        f"for {count(len(primary['comparisons']), 'comparison')}; smaller ones can be missed. It "
-        "is reckoned from the spread over seeds that was seen, which few seeds know but roughly."
+        f"{share(POWER)} by {seeds}, the paired t test with Holm's correction "
+        f"for {count(len(primary['comparisons']), 'comparison')} and the interval together; "
+        "smaller ones can be missed. It is reckoned from the spread over seeds and lesions that "
+        "was seen, which few seeds know but roughly."
     )
 
 

@@ -1,10 +1,10 @@
 """What a study must know of its synthetic images before it believes in them."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
-from hqgan.evaluation.statistics import mean_over_seeds
+from hqgan.evaluation.statistics import SeedMean, mean_over_seeds
 from hqgan.workflows.study.cells import GeneratorCell, JudgeCell, PoolCell
 from hqgan.workflows.study.plan import Plan
 
@@ -53,10 +53,19 @@ def filtered(pools: Sequence[PoolCell], kind: Filters) -> dict[str, Any]:
     return {
         "class_filter": kind[0],
         "copy_filter": kind[1],
-        "detectability": asdict(mean_over_seeds(told)),
+        "detectability": asdict(area_over_seeds(told)),
         "extractor": records[0]["extractor"] if records else None,
         "per_class": [{"class": name, **counts} for name, counts in sums.items()],
     }
+
+
+def area_over_seeds(values: Sequence[float]) -> SeedMean:
+    """Mean of areas under curves, whose interval ends where areas do."""
+    found = mean_over_seeds(values)
+    if found.interval is None:
+        return found
+    low, high = found.interval
+    return replace(found, interval=(max(low, 0.0), min(high, 1.0)))
 
 
 def warnings(plan: Plan, rows: Sequence[dict[str, Any]]) -> Iterator[str]:
