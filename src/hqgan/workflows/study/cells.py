@@ -16,6 +16,7 @@ its record says why it `failed`, and so do those that need it.
 import io
 import json
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -71,7 +72,7 @@ class Study:
 
 
 @dataclass(frozen=True)
-class Cell:
+class Cell(ABC):
     """One task of a study, picklable: a seed at a label fraction; `run` does it, once."""
 
     study: Study
@@ -84,9 +85,9 @@ class Cell:
         return f"f{self.fraction!r}-seed{self.seed}"
 
     @property
+    @abstractmethod
     def folder(self) -> Path:
         """Where the results lie."""
-        raise NotImplementedError
 
     @property
     def name(self) -> str:
@@ -139,9 +140,9 @@ class Cell:
             tell.message(f"{self.name}: {error}")
             return {"failed": str(error)}
 
+    @abstractmethod
     def work(self, tell: Callbacks) -> dict[str, Any]:
         """The work itself; its record is written when it is done."""
-        raise NotImplementedError
 
     @property
     def device(self) -> str:
