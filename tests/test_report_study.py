@@ -29,7 +29,8 @@ from hqgan.report.study_figures import (
     recall_figure,
 )
 from hqgan.workflows.study import Plan, StudyResult
-from hqgan.workflows.study.cells import CELL, POOL, ClassifierCell, GeneratorCell, PoolCell, Study
+from hqgan.workflows.study.cell import CELL, Study
+from hqgan.workflows.study.cells import POOL, ClassifierCell, GeneratorCell, PoolCell
 from hqgan.workflows.study.plan import lay_out
 from hqgan.workflows.study.results import tabulate
 from hqgan.workflows.synthesis import ClassReport

@@ -222,6 +222,21 @@ def test_an_arm_that_cannot_be_trained_does_not_cost_the_others(data: Path, tmp_
     assert list(result.lines())
 
 
+def test_data_that_are_gone_for_a_while_are_no_result(data: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "data"
+    shutil.copytree(data, copy)
+    arms = {"real": ARMS["real"], "plain": {"augmentation": "none", "balance": "oversampling"}}
+    pairs = {"comparisons": [["plain", "real"]]}
+    chosen = plan(
+        protocol(copy, arms=arms, primary=pairs, seeds=1, fractions=[1.0]), tmp_path / "out"
+    )
+    copy.rename(tmp_path / "away")
+    with pytest.raises(DataError):
+        study(chosen)
+    (tmp_path / "away").rename(copy)
+    assert not any("failed" in text for text in study(chosen).warnings)
+
+
 def test_without_a_test_split_a_study_can_only_look(data: Path, tmp_path: Path) -> None:
     table = tmp_path / "images"
     rows = ["file,class,split,id,lesion"]

@@ -8,15 +8,9 @@
 Seed i has a generator, a judge and classifiers of its own. At label fraction f all of them see the
 same fraction of the lesions of train. val chooses a classifier's step and sets the thresholds of
 filters; no cell reads test.
-
-A cell that cannot be done (a training that diverges, a class without any image) is done as well:
-its record says why it `failed`, and so do those that need it.
 """
 
 import io
-import json
-import time
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,13 +20,12 @@ from zipfile import BadZipFile
 import numpy as np
 
 from hqgan.config import load_config, own_settings
-from hqgan.data import Dataset, load_dataset, open_source
-from hqgan.data.fractions import lesion_fraction
-from hqgan.errors import DataError, TrainingStopped
+from hqgan.data import Dataset
+from hqgan.errors import TrainingStopped
 from hqgan.evaluation import Extractor, load_extractor
 from hqgan.evaluation.detectability import detectability
 from hqgan.models import load_snapshot, snapshots
-from hqgan.protocol import Arm, Protocol
+from hqgan.protocol import Arm
 from hqgan.schema import Config
 from hqgan.training import Callbacks, train
 from hqgan.training.classification import (
@@ -47,107 +40,11 @@ from hqgan.training.fabric import make_fabric
 from hqgan.training.loop import resolved
 from hqgan.training.runs import write_atomically
 from hqgan.workflows.judge import judge_recipe
+from hqgan.workflows.study.cell import Cell, Impossible
 from hqgan.workflows.synthesis import CopyFilter, balanced_counts, synthesise
 
-CELL, POOL = "cell.json", "pool.npz"
+POOL = "pool.npz"
 JUDGE = "resnet-small"
-
-
-@dataclass(frozen=True)
-class Study:
-    """What all cells share: the study's folder, its protocol, the Inception weights if any."""
-
-    out: Path
-    protocol: Protocol
-    weights: str | None = None
-
-    def load(self, split: str) -> Dataset:
-        """One split of the data, whole."""
-        p = self.protocol
-        return load_dataset(p.data, split, p.size, label=p.label)
-
-    def has_test(self) -> bool:
-        """Whether there is a test split to open."""
-        return bool(open_source(self.protocol.data, label=self.protocol.label).split("test"))
-
-
-@dataclass(frozen=True)
-class Cell(ABC):
-    """One task of a study, picklable: a seed at a label fraction; `run` does it, once."""
-
-    study: Study
-    fraction: float
-    seed: int
-
-    @property
-    def draw(self) -> str:
-        """As folders call the fraction and the seed."""
-        return f"f{self.fraction!r}-seed{self.seed}"
-
-    @property
-    @abstractmethod
-    def folder(self) -> Path:
-        """Where the results lie."""
-
-    @property
-    def name(self) -> str:
-        """As people call it."""
-        return str(self.folder.relative_to(self.study.out))
-
-    def train_split(self) -> Dataset:
-        """The real images that this seed has at this fraction."""
-        return lesion_fraction(self.study.load("train"), self.fraction, self.seed)
-
-    @property
-    def needs(self) -> tuple["Cell", ...]:
-        """Cells that must be done before."""
-        return ()
-
-    def done(self) -> dict[str, Any] | None:
-        """What `run` wrote, or None."""
-        try:
-            record: dict[str, Any] = json.loads((self.folder / CELL).read_text(encoding="utf-8"))
-            whole = record["failed"] or self.is_there()
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-        return record if whole else None
-
-    def is_there(self) -> bool:
-        """Whether the files that others read are there."""
-        return True
-
-    def run(self, tell: Callbacks) -> dict[str, Any]:
-        """Do what is left to do; returns what `done` then does."""
-        found = self.done()
-        if found is not None:
-            return found
-        tell.message(f"{self.name}: begun")
-        started = time.perf_counter()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        record = self.attempt(tell) | {"seconds": round(time.perf_counter() - started, 1)}
-        write_atomically(self.folder / CELL, (json.dumps(record, indent=1) + "\n").encode())
-        return record
-
-    def attempt(self, tell: Callbacks) -> dict[str, Any]:
-        """The work's record, or why it `failed`: repeated, it would fail in the same way."""
-        for cell in self.needs:
-            reason = (cell.done() or {}).get("failed")
-            if reason:
-                return {"failed": f"{cell.name}: {reason}"}
-        try:
-            return {"failed": None} | self.work(tell)
-        except (TrainingStopped, DataError) as error:
-            tell.message(f"{self.name}: {error}")
-            return {"failed": str(error)}
-
-    @abstractmethod
-    def work(self, tell: Callbacks) -> dict[str, Any]:
-        """The work itself; its record is written when it is done."""
-
-    @property
-    def device(self) -> str:
-        """Where classifiers are trained and images made."""
-        return make_fabric(self.study.protocol.device, "float32").device.type
 
 
 @dataclass(frozen=True)
@@ -328,7 +225,7 @@ class ClassifierCell(Cell):
         images, labels = (np.concatenate(part) for part in zip(*parts, strict=True))
         missing = np.flatnonzero(np.bincount(labels, minlength=len(real.classes)) == 0)
         if len(missing):
-            raise DataError(
+            raise Impossible(
                 f"the filters left no synthetic image of class {real.classes[missing[0]]}, and the "
                 "arm has no real ones; another study, with a larger generators.kimg or with "
                 "class_filter: false, would have some"

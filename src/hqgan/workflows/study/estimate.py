@@ -9,13 +9,12 @@ import numpy as np
 from hqgan.evaluation import load_extractor
 from hqgan.training.classification import ClassifierRecipe, fit_classifier, predict
 from hqgan.workflows.estimate import timing
+from hqgan.workflows.study.cell import Cell, Study
 from hqgan.workflows.study.cells import (
-    Cell,
     ClassifierCell,
     GeneratorCell,
     JudgeCell,
     PoolCell,
-    Study,
 )
 from hqgan.workflows.study.plan import Plan
 

@@ -25,13 +25,12 @@ from hqgan.training.fabric import make_fabric
 from hqgan.training.loop import require_room
 from hqgan.training.trainer import build_models
 from hqgan.workflows.settings import require_outside, require_own_settings, require_same
+from hqgan.workflows.study.cell import Cell, Study
 from hqgan.workflows.study.cells import (
-    Cell,
     ClassifierCell,
     GeneratorCell,
     JudgeCell,
     PoolCell,
-    Study,
     synthetic_counts,
 )
 

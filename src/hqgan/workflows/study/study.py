@@ -11,7 +11,7 @@ from hqgan.training import Callbacks, Interrupted
 from hqgan.training.runs import LOCK, acquire, write_atomically
 from hqgan.workflows.executor import require_executor, run_all
 from hqgan.workflows.settings import begin
-from hqgan.workflows.study.cells import Cell
+from hqgan.workflows.study.cell import Cell
 from hqgan.workflows.study.plan import OPENED, PROTOCOL, Plan
 from hqgan.workflows.study.results import StudyResult, tabulate
 
