@@ -22,7 +22,7 @@ from hqgan.training.loop import Interrupted, resolved
 from hqgan.training.runs import LOCK, acquire, require_continuable
 from hqgan.workflows.augmented_folder import GENERATOR, GRID, JUDGE, AugmentedFolder, beside, digest
 from hqgan.workflows.dataset_card import Facts, dataset_card
-from hqgan.workflows.judge import Judge, judge_recipe, kept_judge
+from hqgan.workflows.judge import Judge, doubtful, judge_recipe, kept_judge
 from hqgan.workflows.origin import require_unseen
 from hqgan.workflows.sample import require_space
 from hqgan.workflows.settings import require_outside
@@ -211,11 +211,9 @@ def fill(
         )
         accuracy, chance = judge.balanced_accuracy, 1 / len(real.classes)
         tell.message(f"its balanced accuracy on val is {accuracy:.3f} (by chance {chance:.3f})")
-        if accuracy < 2 * chance:
-            warnings.append(
-                f"The judge hardly tells the classes apart (balanced accuracy {accuracy:.3f}, by "
-                f"chance {chance:.3f}): what it recognises means little."
-            )
+        doubt = doubtful("The judge", accuracy, chance)
+        if doubt:
+            warnings.append(doubt)
             tell.message(f"warning: {warnings[-1]}")
     filtered = folder.settings["copy_filter"]
     copies = CopyFilter.fit(real, held_out[0]) if filtered else CopyFilter(real)

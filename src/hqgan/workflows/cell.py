@@ -1,6 +1,7 @@
 """One cell of a comparison: one model and one seed, trained and measured in a folder of its own."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -185,7 +186,8 @@ def measured(
     results += evaluate_diversity(images, labels, reference, extractor, recipe.seed)
     fakes = extractor(images)
     # The first images of each class are those that a smaller order would have made.
-    few = first_of_each_class(labels, reference, recipe.curve_n)
+    mix = reference_class_mix(reference.labels, len(reference.classes), recipe.curve_n)
+    few = first_of_each(labels, mix)
     curve.append({"images_seen": about.images_seen, "value": kid(real, fakes[few])})
     np.savez(cell.out / FEATURES, features=fakes.astype(np.float32), labels=labels)
     return {
@@ -198,10 +200,8 @@ def measured(
     }
 
 
-def first_of_each_class(
-    labels: NDArray[np.integer], reference: Dataset, n: int
+def first_of_each(
+    labels: NDArray[np.integer], counts: Sequence[int] | NDArray[np.integer]
 ) -> NDArray[np.integer]:
-    """Indices of the `n` images, in the class mix of `reference`, that `labels` begin with."""
-    mix = reference_class_mix(reference.labels, len(reference.classes), n)
-    chosen = [np.flatnonzero(labels == y)[:count] for y, count in enumerate(mix)]
-    return np.concatenate(chosen)
+    """Indices of the first images of each class, as many as `counts` (K,) says or there are."""
+    return np.concatenate([np.flatnonzero(labels == y)[:n] for y, n in enumerate(counts)])

@@ -82,3 +82,13 @@ def kept_judge(
     settings |= {"recall": recall, "balanced_accuracy": judge.balanced_accuracy}
     write_atomically(record, (json.dumps(settings, indent=1) + "\n").encode())
     return judge
+
+
+def doubtful(name: str, accuracy: float, chance: float) -> str | None:
+    """A warning where a judge's balanced accuracy is below twice what chance gives."""
+    if accuracy >= 2 * chance:
+        return None
+    return (
+        f"{name} hardly tells the classes apart (balanced accuracy {accuracy:.3f}, by chance "
+        f"{chance:.3f}): what it recognises means little."
+    )

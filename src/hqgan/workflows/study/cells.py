@@ -39,6 +39,7 @@ from hqgan.training.classification import (
 from hqgan.training.fabric import make_fabric
 from hqgan.training.loop import resolved
 from hqgan.training.runs import write_atomically
+from hqgan.workflows.cell import first_of_each
 from hqgan.workflows.judge import judge_recipe
 from hqgan.workflows.study.cell import Cell, Impossible
 from hqgan.workflows.synthesis import CopyFilter, balanced_counts, synthesise
@@ -262,11 +263,6 @@ class ClassifierCell(Cell):
         np.save(buffer, found, allow_pickle=False)
         write_atomically(file, buffer.getbuffer())
         return found
-
-
-def first_of_each(labels: np.ndarray, counts: Sequence[int] | np.ndarray) -> np.ndarray:
-    """Indices of the first images of each class, as many as `counts` (K,) says or there are."""
-    return np.concatenate([np.flatnonzero(labels == y)[:n] for y, n in enumerate(counts)])
 
 
 def synthetic_counts(arm: Arm, real: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from hqgan.evaluation.statistics import SeedMean, mean_over_seeds
+from hqgan.workflows.judge import doubtful
 from hqgan.workflows.study.cells import GeneratorCell, JudgeCell, PoolCell
 from hqgan.workflows.study.plan import Plan
 
@@ -86,8 +87,6 @@ def warnings(plan: Plan, rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     for cell in plan.cells:
         if isinstance(cell, JudgeCell):
             accuracy = (cell.done() or {}).get("balanced_accuracy")
-            if accuracy is not None and accuracy < 2 * chance:
-                yield (
-                    f"{cell.name} hardly tells the classes apart (balanced accuracy "
-                    f"{accuracy:.3f}, by chance {chance:.3f}): what it recognises means little."
-                )
+            doubt = None if accuracy is None else doubtful(cell.name, accuracy, chance)
+            if doubt:
+                yield doubt
