@@ -22,6 +22,10 @@ Json = Annotated[bool, typer.Option("--json", help="print one JSON object on std
 Label = Annotated[
     str | None, typer.Option(help="csv column used as class, where there is a choice")
 ]
+Pretrained = Annotated[
+    str | None,
+    typer.Option("--pretrained", help="a generator of the package instead, e.g. ham10000-64"),
+]
 
 
 @data_app.command("inspect")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from hqgan.cli_data import DataPath, Json, Label, Seed
+from hqgan.cli_data import DataPath, Json, Label, Pretrained, Seed
 from hqgan.console import emit, say, training_progress
 from hqgan.errors import UsageError
 
@@ -17,6 +17,7 @@ def augment(
     run: Annotated[
         Path | None, typer.Option(help="a trained run or snapshot, instead of training one")
     ] = None,
+    pretrained: Pretrained = None,
     per_class: Annotated[
         int | None, typer.Option(help="fill every class up to so many images")
     ] = None,
@@ -32,7 +33,10 @@ def augment(
     kimg: Annotated[
         float | None, typer.Option(help="thousands of real images the generator is trained on")
     ] = None,
-    init: Annotated[str | None, typer.Option(help="fine-tune the generator from this run")] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(help="fine-tune the generator from this run or packaged generator"),
+    ] = None,
     no_copy_filter: Annotated[
         bool, typer.Option("--no-copy-filter", help="keep near-copies of training images")
     ] = False,
@@ -49,6 +53,7 @@ def augment(
 ) -> None:
     """Write a balanced training set of real and synthetic images. The same command continues."""
     from hqgan.config import load_config
+    from hqgan.pretrained import chosen, credit
     from hqgan.workflows.augment import augment as run_augmentation
 
     training = {"--preset": preset, "--set": assignments, "--size": size, "--kimg": kimg}
@@ -57,9 +62,11 @@ def augment(
         for name, value in (training | {"--init": init}).items()
         if value is not None and value != []
     ]
-    if run and named:
+    given = chosen(run, pretrained) if run or pretrained else None
+    if given and named:
         raise UsageError(
-            f"--run takes a generator as it is, and {named[0]} would train one; leave one out"
+            f"--{'run' if run else 'pretrained'} takes a generator as it is, and {named[0]} would "
+            "train one; leave one out"
         )
     overrides = {
         "data.path": data,
@@ -70,7 +77,7 @@ def augment(
         "device": device,
         "init.run": init,
     }
-    source = run or load_config(preset, None, overrides, assignments or ())
+    source = given or load_config(preset, None, overrides, assignments or ())
     with training_progress() as callbacks:
         result = run_augmentation(
             source,
@@ -89,6 +96,8 @@ def augment(
     for line in result.lines():
         say(line)
     say(f"{result.files:,} images in {result.out}, train split only; overview in {result.grid}")
+    if given and pretrained:
+        say(f"{pretrained}: {credit(given)}")
     if as_json:
         emit(asdict(result))
 
