@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hqgan import cli_sample, cli_study
-from hqgan.cli_data import DataPath, Json, Label, Seed, data_app
+from hqgan.cli_data import DataPath, ExecutorName, Json, Label, Seed, Workers, data_app
 from hqgan.console import emit, fail, say, stages, training_progress
 from hqgan.errors import HqganError, UsageError
 
@@ -195,7 +195,8 @@ def compare(
     curve_n: Annotated[
         int | None, typer.Option(help="generated images at each point of a curve (default: 500)")
     ] = None,
-    executor: Annotated[str, typer.Option(help="local, or ray: one run on every node")] = "local",
+    executor: ExecutorName = "local",
+    workers: Workers = None,
     inception_weights: Weights = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps")] = None,
     label: Label = None,
@@ -210,7 +211,9 @@ def compare(
     from hqgan.config import preset_names
     from hqgan.workflows.compare import compare as run_comparison
     from hqgan.workflows.compare import plan
+    from hqgan.workflows.executor import Executor
 
+    place = Executor(executor, workers)
     names = preset_names() if models == "all" else [m.strip() for m in models.split(",") if m]
     with stages() as progress:  # weights may have to be fetched first
         chosen_extractor(inception_weights, progress)
@@ -242,14 +245,14 @@ def compare(
                 f"{one.measuring_hours:8.3f} h measuring"
             )
         hours = sum(c["training_hours"] + c["measuring_hours"] for c in cells)
-        say(f"{len(cells)} cells, about {hours:.2g} hours on this machine")
+        say(f"{len(cells)} cells, about {hours:.2g} hours here, one after the other")
         if as_json:
             emit({"cells": cells, "hours": hours})
         return
     from hqgan.report import comparison_page
 
     with training_progress() as callbacks:
-        table = run_comparison(chosen, executor, callbacks)
+        table = run_comparison(chosen, place, callbacks)
         pages = comparison_page(table, chosen, out)
     for line in table.lines():
         say(line)

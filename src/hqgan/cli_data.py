@@ -27,6 +27,19 @@ Pretrained = Annotated[
     typer.Option("--pretrained", help="a generator of the package instead, e.g. ham10000-64"),
 ]
 
+ExecutorName = Annotated[
+    str,
+    typer.Option(
+        "--executor",
+        help="local: one run after the other; processes: side by side in worker processes, the "
+        "fastest on a CPU; ray: on a cluster. Continue with the one it was begun with",
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(help="of --executor processes, which share the cores (default: one a core)"),
+]
+
 
 @data_app.command("inspect")
 def data_inspect(

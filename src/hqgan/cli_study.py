@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from hqgan.cli_data import DataPath, Json, Label, Pretrained, Seed
+from hqgan.cli_data import DataPath, ExecutorName, Json, Label, Pretrained, Seed, Workers
 from hqgan.console import emit, say, training_progress
 from hqgan.errors import UsageError
 
@@ -113,7 +113,8 @@ def study(
     final: Annotated[
         bool, typer.Option("--final", help="open the test split, once, at the end; recorded")
     ] = False,
-    executor: Annotated[str, typer.Option(help="local, or ray: one cell on every node")] = "local",
+    executor: ExecutorName = "local",
+    workers: Workers = None,
     inception_weights: Annotated[
         str | None, typer.Option(help="Inception weights file (default: HQGAN_INCEPTION)")
     ] = None,
@@ -127,7 +128,7 @@ def study(
 ) -> None:
     """Test whether synthetic images help a classifier. The same command continues."""
     from hqgan.protocol import read_protocol
-    from hqgan.workflows.executor import require_executor
+    from hqgan.workflows.executor import Executor
     from hqgan.workflows.study import EXAMPLE, plan
     from hqgan.workflows.study import study as run_study
 
@@ -136,9 +137,9 @@ def study(
         return
     if protocol is None:
         raise UsageError("name a protocol; `hqgan study --example > study.yaml` writes one")
-    require_executor(executor)
+    how = Executor(executor, workers)
     place = out or Path("runs") / protocol.stem
-    chosen = plan(read_protocol(protocol, data), place, weights=inception_weights)
+    chosen = plan(read_protocol(protocol, data), place, weights=inception_weights, executor=how)
     for line in chosen.lines():
         say(line)
     if dry_run:
@@ -149,14 +150,14 @@ def study(
             cells.append(asdict(one))
             say(f"{one.cell:64} {one.state:5} {one.hours:8.3f} h")
         hours = sum(one["hours"] for one in cells)
-        say(f"{len(cells)} cells, about {hours:.2g} hours on this machine")
+        say(f"{len(cells)} cells, about {hours:.2g} hours here, one after the other")
         if as_json:
             emit({"cells": cells, "hours": hours})
         return
     from hqgan.report import study_page
 
     with training_progress() as callbacks:
-        result = run_study(chosen, final=final, executor=executor, callbacks=callbacks)
+        result = run_study(chosen, final=final, executor=how, callbacks=callbacks)
     pages = study_page(result, place)
     for line in result.lines():
         say(line)

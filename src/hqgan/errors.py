@@ -40,6 +40,11 @@ class MissingExtra(HqganError):
             f"{purpose} needs the package {package!r}, which is not installed. "
             f"Install it with: pip install 'hqgan[{extra}]'"
         )
+        self.missing = package, extra, purpose
+
+    def __reduce__(self) -> tuple[type["MissingExtra"], tuple[str, str, str]]:
+        """Pickled as it was made: it may have to leave a worker process."""
+        return type(self), self.missing
 
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:

@@ -209,13 +209,15 @@ def fit_classifier(
     return Fitted(classifier.eval(), selected, curve)
 
 
-def trains_in_bf16(classifier: Classifier, device: str) -> bool:
+def trains_in_bf16(classifier: Classifier, device: str, threads: int | None = None) -> bool:
     """Whether `fit_classifier` computes in bfloat16 here, which other bits come of.
+
+    `threads` is how many will compute it; None is as many as compute now.
 
     Threads that compute bfloat16 weight gradients wait for each other spinning: as soon as another
     process wants a core, two are 30 times as slow as one. float32 has no such trap.
     """
-    alone = classifier.bf16_on_cpu and torch.get_num_threads() == 1
+    alone = classifier.bf16_on_cpu and (threads or torch.get_num_threads()) == 1
     return has_bf16(device) and (device != "cpu" or alone)
 
 

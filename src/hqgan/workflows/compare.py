@@ -7,6 +7,7 @@ which `hqgan.workflows.table` makes of the cells.
 
 import os
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -33,7 +34,7 @@ from hqgan.training.loop import require_room, resolved
 from hqgan.training.runs import CONFIG, require_continuable
 from hqgan.training.trainer import build_models
 from hqgan.workflows.cell import Cell, Recipe, run_cell
-from hqgan.workflows.executor import require_executor, run_all
+from hqgan.workflows.executor import LOCAL, Executor, run_all
 from hqgan.workflows.settings import begin, require_own_settings, require_same
 from hqgan.workflows.table import Comparison, tabulate
 
@@ -196,7 +197,7 @@ def check(cell: Cell, dataset: Dataset) -> None:
 
 
 def compare(
-    chosen: Plan, executor: str = "local", callbacks: Callbacks | None = None
+    chosen: Plan, executor: Executor = LOCAL, callbacks: Callbacks | None = None
 ) -> Comparison:
     """Run the cells that are not done yet, then make the table.
 
@@ -204,14 +205,12 @@ def compare(
         HqganError: as `run_cell` and `run_all` do; what is done is kept.
     """
     tell = callbacks or Callbacks()
-    require_executor(executor)
     begin(chosen.out, chosen.settings)
     open_cells = [cell for cell in chosen.cells if cell.done() is None]
-    # A cluster's workers speak to nobody.
-    function = partial(run_cell, callbacks=callbacks) if executor == "local" else run_cell
-    for count, (index, record) in enumerate(run_all(function, open_cells, executor), 1):
-        tell.message(
-            f"{open_cells[index].name} is done, {count} of {len(open_cells)}"
-            + (f" (stopped: {record['stopped']})" if record["stopped"] else "")
-        )
+    with closing(run_all(run_cell, open_cells, executor, callbacks)) as answers:
+        for count, (index, record) in enumerate(answers, 1):
+            tell.message(
+                f"{open_cells[index].name} is done, {count} of {len(open_cells)}"
+                + (f" (stopped: {record['stopped']})" if record["stopped"] else "")
+            )
     return tabulate(chosen.cells, chosen.dataset, chosen.reference, chosen.settings)
