@@ -257,7 +257,7 @@ class Loss(Section):
     name: Literal["hinge", "wgan-gp", "non-saturating", "bce", "denoising"]
     r1_gamma: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
         0.0,
-        description="of the order 0.02 at 64 px; 20x more freezes the critic; auto is StyleGAN2's "
+        description="of the order 0.01 at 64 px; 20x more freezes the critic; auto is StyleGAN2's "
         "0.0002 size^2 / batch",
     )
     r1_every: Count = Field(16, description="critic steps between two lazy R1 steps")
