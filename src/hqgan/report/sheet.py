@@ -1,0 +1,82 @@
+"""The picture to look at before any number: real images beside generated ones, class by class."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hqgan.data import Dataset, to_uint8
+from hqgan.models import About, Generator, generate, load_snapshot
+from hqgan.report.page import DPI, STYLE, as_png, writing_to
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+COLUMNS = 8  # images on either side
+FINE = 64  # pixels; smaller images are enlarged
+GAP = 4  # pixels between real and generated, and between classes
+SHEET = "real-and-generated.png"
+
+
+def sample_sheet(run: Path, reference: Dataset, out: Path, seed: int = 0) -> Path:
+    """Write OUT/real-and-generated.png; returns its path.
+
+    Args:
+        run: a run folder, whose newest snapshot is drawn, or a snapshot.
+        reference: real images with the classes of the run.
+        out: a folder.
+        seed: of the latents, and of which real images are shown.
+
+    Raises:
+        RunError: no snapshot, or a folder that cannot be written.
+    """
+    generator, about = load_snapshot(run)
+    with writing_to(out):
+        (out / SHEET).write_bytes(as_png(sheet_figure(generator, about, reference, seed)))
+    return out / SHEET
+
+
+def sheet_figure(generator: Generator, about: About, reference: Dataset, seed: int) -> "Figure":
+    """A row a class: COLUMNS real images, then as many generated ones, none of them chosen."""
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    size, classes = generator.size, len(about.classes)
+    step, half = size + GAP, COLUMNS * size
+    sheet = np.full((classes * step - GAP, 2 * half + 2 * GAP, 3), 255, np.uint8)
+    for y in range(classes):
+        rows = slice(y * step, y * step + size)
+        real = some_of(reference, y, seed)
+        sheet[rows, : len(real) * size] = side_by_side(real)
+        images = [to_uint8(batch) for batch in generate(generator, [y] * COLUMNS, seed)]
+        sheet[rows, -half:] = side_by_side(np.concatenate(images))
+    height, width = sheet.shape[:2]
+    inches = max(1, FINE // size) / DPI  # of a pixel
+    with rc_context(STYLE):
+        figure = Figure(figsize=(inches * width + 0.9, inches * height + 0.4))
+        FigureCanvasAgg(figure)
+        axis = figure.subplots()
+        axis.imshow(sheet, interpolation="nearest")
+        axis.set_yticks([y * step + size / 2 for y in range(classes)], list(about.classes))
+        axis.set_xticks(
+            [half / 2, width - half / 2],
+            [f"real ({reference.split})", f"generated after {about.images_seen:,} images"],
+        )
+        axis.xaxis.tick_top()
+        axis.tick_params(length=0)
+        axis.spines[:].set_visible(False)
+        figure.draw_without_rendering()
+    return figure
+
+
+def some_of(reference: Dataset, y: int, seed: int) -> np.ndarray:
+    """At most COLUMNS images of a class, drawn by the seed: uint8 (n, S, S, 3)."""
+    found = np.flatnonzero(reference.labels == y)
+    return reference.images[np.random.default_rng([seed, y]).permutation(found)[:COLUMNS]]
+
+
+def side_by_side(images: np.ndarray) -> np.ndarray:
+    """Images (n, S, S, 3) in one row: (S, n S, 3)."""
+    n, size = images.shape[:2]
+    return images.transpose(1, 0, 2, 3).reshape(size, n * size, 3)
