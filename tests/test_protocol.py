@@ -81,6 +81,11 @@ def test_a_relative_path_is_found_from_any_folder(tmp_path: Path) -> None:
         ("{generator: hybridq}", "{generator: hybridq, ratio: most}", "ratio"),
         ("{generator: hybridq}", "{generator: hybridq, ratio: -1}", "ratio"),
         ("  standard: {}\n", "", "arms"),
+        (
+            "{generator: hybridq}",
+            "{generator: hybridq, real: false, synthetic_until: 0.5}",
+            "nothing to show afterwards",
+        ),
         ("data: embedded", "data: embedded\nfractions: [0.5, 0.5]", "twice"),
         ("data: embedded", "data: embedded\nfractions: [1.5]", "fractions"),
         ("data: embedded", "data: embedded\ndata: embedded", "'data' is there twice"),

@@ -11,10 +11,10 @@ from typing import Annotated
 
 import typer
 
-from hqgan import cli_compare, cli_study
+from hqgan import cli_compare, cli_sample, cli_study
 from hqgan.cli_compare import Weights, chosen_extractor
 from hqgan.cli_data import DataPath, Json, Label, Seed, data_app
-from hqgan.console import counter, emit, fail, say, stages, training_progress
+from hqgan.console import emit, fail, say, stages, training_progress
 from hqgan.errors import HqganError, UsageError
 
 app = typer.Typer(
@@ -49,7 +49,9 @@ def train(
     seed: Annotated[int | None, typer.Option(help="seed of everything random")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps")] = None,
     label: Label = None,
-    init: Annotated[str | None, typer.Option(help="fine-tune from this run")] = None,
+    init: Annotated[
+        str | None, typer.Option(help="fine-tune from this run or packaged generator")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="print the resolved configuration and stop")
     ] = False,
@@ -87,30 +89,9 @@ def train(
         emit(asdict(result))
 
 
-@app.command(epilog="Example: hqgan sample runs/mine --per-class 100 --out synthetic")
-def sample(
-    run: Annotated[Path, typer.Argument(help="run folder or snapshot")],
-    out: Out = Path("samples"),
-    per_class: Annotated[int | None, typer.Option(help="images of every class")] = None,
-    n: Annotated[
-        int | None, typer.Option("--n", help="images in all, in the class mix of the training data")
-    ] = None,
-    like: Annotated[
-        str | None, typer.Option(help="take the class mix of these data instead")
-    ] = None,
-    seed: Seed = 0,
-    as_json: Json = False,
-) -> None:
-    """Write synthetic images as OUT/<class>/*.png and OUT/grid.png."""
-    from hqgan.workflows import sample as run_sampling
-
-    with counter("sampling") as progress:
-        result = run_sampling(
-            run, out, per_class=per_class, n=n, like=like, seed=seed, progress=progress
-        )
-    say(f"{result.files} images in {result.out}, overview in {result.grid}")
-    if as_json:
-        emit(asdict(result))
+app.command(epilog="Example: hqgan sample runs/mine --per-class 100 --out synthetic")(
+    cli_sample.sample
+)
 
 
 @app.command(epilog="Example: hqgan evaluate runs/mine --curve")
@@ -177,29 +158,7 @@ def evaluate(
         emit({"recipes": recipes, **({"curve": points} if curve else {}), **found})
 
 
-@app.command()
-def demo(
-    out: Out = Path("runs/demo"),
-    kimg: Annotated[float | None, typer.Option(help="thousands of images to train on")] = None,
-    as_json: Json = False,
-) -> None:
-    """Train a few minutes on built-in synthetic lesions. Needs no data and no network."""
-    from hqgan.workflows import demo as run_demo
-
-    with training_progress() as callbacks:
-        result = run_demo(out, **({} if kimg is None else {"kimg": kimg}), callbacks=callbacks)
-    say(f"\npictures: {result.grid}  (rows in pairs: embedded images, generated images)")
-    say(f"metrics:  {result.metrics}")
-    say(
-        f"          {result.recipe} {result.value:.4g} against the embedded validation images; "
-        f"real images score {result.floor:.4g}"
-    )
-    say(f"run:      {result.run}\n")
-    say("On your own images (one folder a class, or a csv):")
-    say("  hqgan data inspect PATH\n  hqgan train --data PATH --size 64 --kimg 250 --out runs/mine")
-    say("  hqgan evaluate runs/mine\n  hqgan sample runs/mine --per-class 100 --out synthetic")
-    if as_json:
-        emit(asdict(result))
+app.command()(cli_sample.demo)
 
 
 @app.command()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hqgan.cli_data import DataPath, Json, Label, Seed
+from hqgan.cli_data import DataPath, ExecutorName, Json, Label, Seed, Workers
 from hqgan.console import emit, say, stages, training_progress
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ Weights = Annotated[
         "(default: HQGAN_INCEPTION; without it, fd_tiny)"
     ),
 ]
-Executor = Annotated[str, typer.Option(help="local, or ray: one run on every node")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps")]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="print the cells and their hours, and stop")
@@ -60,7 +59,8 @@ def compare(
     curve_n: Annotated[
         int | None, typer.Option(help="generated images at each point of a curve (default: 500)")
     ] = None,
-    executor: Executor = "local",
+    executor: ExecutorName = "local",
+    workers: Workers = None,
     inception_weights: Weights = None,
     device: Device = None,
     label: Label = None,
@@ -73,7 +73,9 @@ def compare(
     from hqgan.config import preset_names
     from hqgan.workflows.compare import compare as run_comparison
     from hqgan.workflows.compare import plan
+    from hqgan.workflows.executor import Executor
 
+    place = Executor(executor, workers)
     names = preset_names() if models == "all" else [m.strip() for m in models.split(",") if m]
     with stages() as progress:  # weights may have to be fetched first
         chosen_extractor(inception_weights, progress)
@@ -100,7 +102,7 @@ def compare(
     from hqgan.report import comparison_page
 
     with training_progress() as callbacks:
-        table = run_comparison(chosen, executor, callbacks)
+        table = run_comparison(chosen, place, callbacks)
         pages = comparison_page(table, chosen, out)
     for line in table.lines():
         say(line)
@@ -123,7 +125,8 @@ def reproduce(
         typer.Option(help="compute this model alone; those done before stay in the table"),
     ] = None,
     final: Final = False,
-    executor: Executor = "local",
+    executor: ExecutorName = "local",
+    workers: Workers = None,
     inception_weights: Weights = None,
     device: Device = None,
     dry_run: DryRun = False,
@@ -131,6 +134,7 @@ def reproduce(
 ) -> None:
     """Run a table of README, or rows of it. The same command continues."""
     from hqgan.tables import read_table, table_names
+    from hqgan.workflows.executor import Executor
     from hqgan.workflows.reproduce import commands, plan
     from hqgan.workflows.reproduce import reproduce as run_table
 
@@ -145,12 +149,13 @@ def reproduce(
             emit({"tables": [one.model_dump() for one in known]})
         return
     named = read_table(table)
+    place = Executor(executor, workers)
     with stages() as progress:  # weights may have to be fetched first
         chosen_extractor(inception_weights, progress)
-    place = out or Path("runs") / table
+    folder = out or Path("runs") / table
     weights = None if inception_weights == "download" else inception_weights
     chosen = plan(
-        named, place, data=data, rows=row or (), final=final, weights=weights, device=device
+        named, folder, data=data, rows=row or (), final=final, weights=weights, device=device
     )
     there = {cell.model for cell in chosen.cells}
     for each in named.rows:
@@ -162,8 +167,8 @@ def reproduce(
     from hqgan.report import comparison_page
 
     with training_progress() as callbacks:
-        result = run_table(chosen, named, executor, callbacks)
-        pages = comparison_page(result, chosen, place)
+        result = run_table(chosen, named, place, callbacks)
+        pages = comparison_page(result, chosen, folder)
     for line in result.lines():
         say(line)
     if warning := result.settings["table"]["warning"]:
@@ -186,7 +191,7 @@ def show_estimates(chosen: "Plan", as_json: bool) -> None:
             f"{one.measuring_hours:8.3f} h measuring"
         )
     hours = sum(c["training_hours"] + c["measuring_hours"] for c in cells)
-    say(f"{len(cells)} cells, about {hours:.2g} hours on this machine")
+    say(f"{len(cells)} cells, about {hours:.2g} hours here, one after the other")
     if as_json:
         emit({"cells": cells, "hours": hours})
 

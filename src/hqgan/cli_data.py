@@ -22,6 +22,23 @@ Json = Annotated[bool, typer.Option("--json", help="print one JSON object on std
 Label = Annotated[
     str | None, typer.Option(help="csv column used as class, where there is a choice")
 ]
+Pretrained = Annotated[
+    str | None,
+    typer.Option("--pretrained", help="a generator of the package instead, e.g. ham10000-64"),
+]
+
+ExecutorName = Annotated[
+    str,
+    typer.Option(
+        "--executor",
+        help="local: one run after the other; processes: side by side in worker processes, the "
+        "fastest on a CPU; ray: on a cluster. Continue with the one it was begun with",
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(help="of --executor processes, which share the cores (default: one a core)"),
+]
 
 
 @data_app.command("inspect")

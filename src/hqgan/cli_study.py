@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from hqgan.cli_data import DataPath, Json, Label, Seed
+from hqgan.cli_data import DataPath, ExecutorName, Json, Label, Pretrained, Seed, Workers
 from hqgan.console import emit, say, training_progress
 from hqgan.errors import UsageError
 
@@ -17,6 +17,7 @@ def augment(
     run: Annotated[
         Path | None, typer.Option(help="a trained run or snapshot, instead of training one")
     ] = None,
+    pretrained: Pretrained = None,
     per_class: Annotated[
         int | None, typer.Option(help="fill every class up to so many images")
     ] = None,
@@ -32,7 +33,10 @@ def augment(
     kimg: Annotated[
         float | None, typer.Option(help="thousands of real images the generator is trained on")
     ] = None,
-    init: Annotated[str | None, typer.Option(help="fine-tune the generator from this run")] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(help="fine-tune the generator from this run or packaged generator"),
+    ] = None,
     no_copy_filter: Annotated[
         bool, typer.Option("--no-copy-filter", help="keep near-copies of training images")
     ] = False,
@@ -49,6 +53,7 @@ def augment(
 ) -> None:
     """Write a balanced training set of real and synthetic images. The same command continues."""
     from hqgan.config import load_config
+    from hqgan.pretrained import chosen, credit
     from hqgan.workflows.augment import augment as run_augmentation
 
     training = {"--preset": preset, "--set": assignments, "--size": size, "--kimg": kimg}
@@ -57,9 +62,11 @@ def augment(
         for name, value in (training | {"--init": init}).items()
         if value is not None and value != []
     ]
-    if run and named:
+    given = chosen(run, pretrained) if run or pretrained else None
+    if given and named:
         raise UsageError(
-            f"--run takes a generator as it is, and {named[0]} would train one; leave one out"
+            f"--{'run' if run else 'pretrained'} takes a generator as it is, and {named[0]} would "
+            "train one; leave one out"
         )
     overrides = {
         "data.path": data,
@@ -70,7 +77,7 @@ def augment(
         "device": device,
         "init.run": init,
     }
-    source = run or load_config(preset, None, overrides, assignments or ())
+    source = given or load_config(preset, None, overrides, assignments or ())
     with training_progress() as callbacks:
         result = run_augmentation(
             source,
@@ -89,6 +96,8 @@ def augment(
     for line in result.lines():
         say(line)
     say(f"{result.files:,} images in {result.out}, train split only; overview in {result.grid}")
+    if given and pretrained:
+        say(f"{pretrained}: {credit(given)}")
     if as_json:
         emit(asdict(result))
 
@@ -104,7 +113,8 @@ def study(
     final: Annotated[
         bool, typer.Option("--final", help="open the test split, once, at the end; recorded")
     ] = False,
-    executor: Annotated[str, typer.Option(help="local, or ray: one cell on every node")] = "local",
+    executor: ExecutorName = "local",
+    workers: Workers = None,
     inception_weights: Annotated[
         str | None, typer.Option(help="Inception weights file (default: HQGAN_INCEPTION)")
     ] = None,
@@ -118,7 +128,7 @@ def study(
 ) -> None:
     """Test whether synthetic images help a classifier. The same command continues."""
     from hqgan.protocol import read_protocol
-    from hqgan.workflows.executor import require_executor
+    from hqgan.workflows.executor import Executor
     from hqgan.workflows.study import EXAMPLE, plan
     from hqgan.workflows.study import study as run_study
 
@@ -127,9 +137,9 @@ def study(
         return
     if protocol is None:
         raise UsageError("name a protocol; `hqgan study --example > study.yaml` writes one")
-    require_executor(executor)
+    how = Executor(executor, workers)
     place = out or Path("runs") / protocol.stem
-    chosen = plan(read_protocol(protocol, data), place, weights=inception_weights)
+    chosen = plan(read_protocol(protocol, data), place, weights=inception_weights, executor=how)
     for line in chosen.lines():
         say(line)
     if dry_run:
@@ -140,14 +150,14 @@ def study(
             cells.append(asdict(one))
             say(f"{one.cell:64} {one.state:5} {one.hours:8.3f} h")
         hours = sum(one["hours"] for one in cells)
-        say(f"{len(cells)} cells, about {hours:.2g} hours on this machine")
+        say(f"{len(cells)} cells, about {hours:.2g} hours here, one after the other")
         if as_json:
             emit({"cells": cells, "hours": hours})
         return
     from hqgan.report import study_page
 
     with training_progress() as callbacks:
-        result = run_study(chosen, final=final, executor=executor, callbacks=callbacks)
+        result = run_study(chosen, final=final, executor=how, callbacks=callbacks)
     pages = study_page(result, place)
     for line in result.lines():
         say(line)

@@ -6,7 +6,6 @@ Unknown keys are errors.
 """
 
 import copy
-import difflib
 import os
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -18,6 +17,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from hqgan.errors import UsageError
+from hqgan.errors import did_you_mean as did_you_mean
 from hqgan.schema import Config
 
 # Keys that may differ when a run is continued: how far it goes and where it runs, not what is
@@ -184,12 +184,6 @@ def sections(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [section for part in get_args(annotation) for section in sections(part)]
-
-
-def did_you_mean(word: str, known: Sequence[str]) -> str:
-    """A question to append to a message, or nothing where no known word is near."""
-    near = difflib.get_close_matches(word, known, n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 class UniqueKeys(yaml.SafeLoader):

@@ -4,6 +4,9 @@ The command line prints the message as one paragraph and leaves with `exit_code`
 catches these.
 """
 
+import difflib
+from collections.abc import Sequence
+
 
 class HqganError(Exception):
     """A failure that is explained to the user instead of traced (exit code 1)."""
@@ -37,3 +40,14 @@ class MissingExtra(HqganError):
             f"{purpose} needs the package {package!r}, which is not installed. "
             f"Install it with: pip install 'hqgan[{extra}]'"
         )
+        self.missing = package, extra, purpose
+
+    def __reduce__(self) -> tuple[type["MissingExtra"], tuple[str, str, str]]:
+        """Pickled as it was made: it may have to leave a worker process."""
+        return type(self), self.missing
+
+
+def did_you_mean(word: str, known: Sequence[str]) -> str:
+    """A question to append to a message, or nothing where no known word is near."""
+    near = difflib.get_close_matches(word, known, n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""

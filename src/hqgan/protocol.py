@@ -17,7 +17,13 @@ from hqgan.evaluation.classification import MEASURES
 from hqgan.models.classifier import PRETRAINED
 from hqgan.schema import Kimg, Positive, Section, absolute_path
 
-SYNTHETIC = ("ratio", "class_filter", "copy_filter", "real")  # keys of arms with a generator
+SYNTHETIC = (
+    "ratio",
+    "class_filter",
+    "copy_filter",
+    "real",
+    "synthetic_until",
+)  # keys of arms with a generator
 
 Ratio = Literal["max", "median"] | Annotated[float, Field(gt=0, le=100)]
 LabelFraction = Annotated[float, Field(gt=0, le=1)]
@@ -49,6 +55,9 @@ class Arm(Section):
     )
     copy_filter: bool = Field(True, description="drop images that nearly are training images")
     real: bool = Field(True, description="false: train on synthetic images alone")
+    synthetic_until: Annotated[float, Field(gt=0, le=1)] = Field(
+        1.0, description="share of the steps after which only real images are shown"
+    )
 
     @model_validator(mode="after")
     def only_generators_add_images(self) -> Self:
@@ -66,6 +75,11 @@ class Arm(Section):
         ratios = self.ratio if isinstance(self.ratio, list) else [self.ratio]
         if not ratios or len(set(ratios)) < len(ratios):
             raise ValueError(f"ratio is {ratios}, expected one or more that differ")
+        if self.synthetic_until < 1 and not self.real:
+            raise ValueError(
+                f"synthetic_until is {self.synthetic_until:g}, but without real images there is "
+                "nothing to show afterwards"
+            )
         return self
 
 

@@ -16,6 +16,8 @@ from pydantic import (
     model_validator,
 )
 
+from hqgan.pretrained import marked
+
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -32,6 +34,11 @@ def absolute_path(path: str) -> str:
         return str(Path(path).expanduser().absolute())
     except RuntimeError as error:  # the home of a user who does not exist
         raise ValueError(f"{path} cannot be found: {error}") from error
+
+
+def run_or_pretrained(run: str) -> str:
+    """A run as it is found from any working folder; a packaged generator on any machine."""
+    return marked(run) or absolute_path(run)
 
 
 class Section(BaseModel):
@@ -250,7 +257,7 @@ class Loss(Section):
     name: Literal["hinge", "wgan-gp", "non-saturating", "bce", "denoising"]
     r1_gamma: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
         0.0,
-        description="of the order 0.02 at 64 px; 20x more freezes the critic; auto is StyleGAN2's "
+        description="of the order 0.01 at 64 px; 20x more freezes the critic; auto is StyleGAN2's "
         "0.0002 size^2 / batch",
     )
     r1_every: Count = Field(16, description="critic steps between two lazy R1 steps")
@@ -289,9 +296,12 @@ class Data(Section):
 
 
 class Init(Section):
-    """Fine-tuning: start from the generator and critic of another run."""
+    """Fine-tuning: start from the generator and critic of another run, or of the package."""
 
-    run: Annotated[str, AfterValidator(absolute_path)]
+    run: Annotated[str, AfterValidator(run_or_pretrained)] = Field(
+        description="a run or snapshot; or the name of a packaged generator, which is kept as "
+        "pretrained:NAME"
+    )
     freeze_critic: Annotated[int, Field(ge=0)] = Field(
         0, description="convolutions of the critic that stay as they are, from the image on"
     )

@@ -186,3 +186,14 @@ def test_the_package_imports_neither_images_nor_pennylane() -> None:
         "sys.exit(', '.join(wrong) or 0)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_without_its_kernel_a_layer_simulates_in_plain_torch() -> None:
+    layer, angles = QuantumLayer(CIRCUIT, circuits=2), torch.randn(5, 2, 3)
+    with_kernel = layer(angles)
+    layer.without_kernel()
+    plain = layer(angles)
+    assert torch.equal(
+        plain, simulate(CIRCUIT, angles.transpose(0, 1), layer.weight).transpose(0, 1)
+    )  # to the last bit
+    torch.testing.assert_close(plain, with_kernel)

@@ -224,6 +224,38 @@ def without(dataset: Dataset, label: int) -> Dataset:
     return replace(dataset, images=dataset.images[kept], labels=dataset.labels[kept])
 
 
+def test_synthetic_images_are_left_out_after_their_share_of_the_steps(
+    train: Dataset, val: Dataset
+) -> None:
+    # Mislabelled extra images hurt while they are shown; refined on the real ones it recovers.
+    wrong = (train.labels + 1) % len(train.classes)
+    images = np.concatenate([train.images, train.images])
+    labels = np.concatenate([train.labels, wrong])
+    synthetic = np.arange(len(labels)) >= len(train)
+
+    def learned(until: float) -> list[float]:
+        recipe = replace(LEARNING, synthetic_until=until)
+        return [
+            look["train_loss"]
+            for look in fit_classifier(recipe, images, labels, val, 0, synthetic=synthetic).curve
+        ]
+
+    always, half = learned(1.0), learned(0.5)
+    assert half[:2] == always[:2]  # the first half is the same training
+    assert half[-1] < always[-1]
+
+
+def test_a_class_that_only_synthetic_images_show_cannot_be_refined(
+    train: Dataset, val: Dataset
+) -> None:
+    synthetic = train.labels == 0
+    with pytest.raises(DataError, match=train.classes[0]):
+        fit_classifier(
+            replace(QUICK, synthetic_until=0.5), train.images, train.labels, val, 0,
+            synthetic=synthetic,
+        )  # fmt: skip
+
+
 def test_a_class_without_training_images_is_named(train: Dataset, val: Dataset) -> None:
     with pytest.raises(DataError, match="No training image of class melanoma-like"):
         fit(QUICK, without(train, 1), val)
@@ -256,7 +288,14 @@ def test_an_empty_val_is_refused(train: Dataset, val: Dataset) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"steps": 0}, {"batch": 1}, {"evaluations": 0}, {"balance": "both"}]
+    "change",
+    [
+        {"steps": 0},
+        {"batch": 1},
+        {"evaluations": 0},
+        {"balance": "both"},
+        {"synthetic_until": 0.0},
+    ],
 )
 def test_a_recipe_that_cannot_be_followed_is_refused(change: dict) -> None:
     with pytest.raises(UsageError, match="expected"):

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from hqgan.pretrained import pretrained_names
 from hqgan.workflows import demo
 
 
@@ -21,6 +22,8 @@ def test_the_demo_leaves_pictures_and_numbers_and_may_be_run_again(tmp_path: Pat
     assert first.value > first.floor > 0  # noise is further from the lesions than lesions are
     lines = [json.loads(line) for line in Path(first.metrics).read_text().splitlines()]
     assert lines[0]["value"] == first.value
+    assert [one.name for one in first.finished] == pretrained_names()
+    assert all(Path(one.picture).is_file() for one in first.finished)
     second = demo(run, kimg=0.1)
     assert second.training.images_seen == 128
     assert second.value == first.value

@@ -1,4 +1,7 @@
-"""Tasks of a comparison: here in order, or on a cluster whose nodes may die."""
+"""Tasks of a comparison: here in order, or on a cluster whose nodes may die.
+
+Worker processes are in test_processes.py.
+"""
 
 import time
 from collections.abc import Iterator
@@ -7,38 +10,53 @@ from threading import Thread
 
 import pytest
 
+from hqgan.data.loading import usable_cores
 from hqgan.errors import UsageError
 from hqgan.training import train
 from hqgan.workflows.cell import Cell, Recipe, run_cell
-from hqgan.workflows.executor import run_all
+from hqgan.workflows.executor import Executor, run_all
 from small_runs import metrics, tiny_config, weights, write_folders
+from small_tasks import Number, double, refuse
 
 KIMG = 1.5
 PATIENCE = 120  # seconds until both nodes have saved a state
 
 
-def double(number: int) -> int:
-    return 2 * number
-
-
-def refuse(number: int) -> int:
-    raise UsageError(f"{number} is refused")
-
-
 def test_local_tasks_are_done_in_order() -> None:
-    assert list(run_all(double, [3, 1, 2])) == [(0, 6), (1, 2), (2, 4)]
+    tasks = [Number(3), Number(1), Number(2)]
+    assert list(run_all(double, tasks)) == [(0, 6), (1, 2), (2, 4)]
 
 
 def test_a_task_that_fails_raises_what_it_raised_after_what_was_done() -> None:
-    answers = run_all(lambda n: refuse(n) if n else n, [0, 1])
-    assert next(answers) == (0, 0)
-    with pytest.raises(UsageError, match="1 is refused"):
+    answers = run_all(refuse, [Number(1), Number(0)])
+    assert next(answers) == (0, 2)
+    with pytest.raises(UsageError, match="0 is refused"):
         next(answers)
 
 
 def test_an_unknown_executor_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="'cloud', but must be one of local, ray"):
-        list(run_all(double, [1], "cloud"))
+    with pytest.raises(UsageError, match="'cloud', but must be one of local, processes, ray"):
+        Executor("cloud")
+
+
+def test_workers_are_at_least_one_and_only_of_processes() -> None:
+    with pytest.raises(UsageError, match="workers is 0"):
+        Executor("processes", 0)
+    with pytest.raises(UsageError, match="add --executor processes"):
+        Executor("local", 2)
+
+
+def test_workers_share_the_cores_unless_their_threads_are_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    cores = usable_cores()
+    assert (Executor("processes").processes, Executor("processes").threads) == (cores, 1)
+    assert Executor("processes", 1).threads == cores
+    assert Executor("processes", 3 * cores).threads == 1
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    assert Executor("processes", 1).threads == 7
+    assert Executor("local").threads == 1  # as conftest.py has set
 
 
 @pytest.fixture
@@ -73,7 +91,7 @@ def test_a_node_that_dies_costs_only_its_unfinished_runs(cluster, tmp_path: Path
 
     def work() -> None:
         try:
-            answers.update(run_all(run_cell, cells, "ray"))
+            answers.update(run_all(run_cell, cells, Executor("ray")))
         except Exception as error:
             errors.append(error)
 
@@ -104,5 +122,5 @@ def test_a_task_that_fails_on_a_cluster_raises_what_it_raised(cluster, tmp_path:
     recipe = Recipe(split="val", n=12, curve_n=12, extractor="tiny", seed=0)
     cell = Cell("hybridq", config, config.data.path, None, tmp_path, tmp_path, recipe)
     with pytest.raises(Exception, match="nowhere") as raised:
-        list(run_all(run_cell, [cell], "ray"))
+        list(run_all(run_cell, [cell], Executor("ray")))
     assert type(raised.value).__name__ == "DataError"

@@ -1,6 +1,7 @@
 """Test is opened after val, once, on record, for the snapshots that val has seen."""
 
 import json
+import pickle
 import shutil
 from pathlib import Path
 
@@ -172,3 +173,8 @@ def test_data_without_a_test_split_cannot_be_opened(data: Path, tmp_path: Path) 
     with pytest.raises(DataError, match="no test image"):
         planned(tmp_path / "new", tmp_path / "data", final=True)
     assert not (tmp_path / "new").exists()
+
+
+def test_a_final_cell_can_be_sent_to_a_worker(on_test: tuple[Path, Comparison], data: Path) -> None:
+    for cell in planned(on_test[0], data, final=True).cells:
+        assert pickle.loads(pickle.dumps(cell)) == cell

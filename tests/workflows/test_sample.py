@@ -1,5 +1,6 @@
 """Sampling: how many of which class, the same again for the same seed, nothing overwritten."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,10 @@ from PIL import Image
 
 from hqgan.errors import RunError, UsageError
 from hqgan.models import About
+from hqgan.quantum.kernel.op import FusedCircuit
 from hqgan.training import train
 from hqgan.workflows import sample
-from hqgan.workflows.sample import class_mix
+from hqgan.workflows.sample import class_mix, spare_compilation
 from small_images import write_picture
 from small_runs import CLASSES, SIZE, tiny_config, tiny_dataset
 
@@ -92,6 +94,25 @@ def test_the_same_order_gives_the_same_files(run: Path, tmp_path: Path) -> None:
             file.read_bytes()
             == (tmp_path / "two" / file.relative_to(tmp_path / "one")).read_bytes()
         )
+
+
+def test_few_images_do_not_wait_for_the_circuit_kernel(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample(run, tmp_path / "plain", per_class=2)
+    monkeypatch.setattr(sys.modules[spare_compilation.__module__], "FEW", 5)
+    sample(run, tmp_path / "kernel", per_class=2)
+    for file in (tmp_path / "plain").rglob("0000*.png"):
+        same = pixels(tmp_path / "kernel" / file.relative_to(tmp_path / "plain"))
+        assert np.abs(pixels(file) - same).max() <= ROUNDING
+
+    def compiled(*_: object) -> None:
+        raise AssertionError("the kernel ran")
+
+    monkeypatch.setattr(FusedCircuit, "__call__", compiled)
+    sample(run, tmp_path / "few", n=5)
+    with pytest.raises(AssertionError, match="the kernel ran"):
+        sample(run, tmp_path / "many", n=6)
 
 
 def test_nothing_is_overwritten(run: Path, tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from hqgan.errors import DataError, RunError, UsageError
 from hqgan.protocol import Protocol
 from hqgan.report import study_page
 from hqgan.training.runs import LOCK, acquire
+from hqgan.workflows.executor import Executor
+from hqgan.workflows.settings import begin
 from hqgan.workflows.study import Plan, StudyResult, plan, study
 from hqgan.workflows.study.cells import ClassifierCell, GeneratorCell, PoolCell
 from hqgan.workflows.study.estimate import estimates
@@ -337,6 +339,21 @@ def test_a_dry_run_names_every_cell_and_does_none(data: Path, tmp_path: Path) ->
     assert [one.cell for one in found] == [cell.name for cell in chosen.cells]
     assert all(one.hours > 0 for one in found if not one.cell.startswith("pools"))
     assert not (tmp_path / "out").exists()
+
+
+def test_a_study_keeps_the_precision_that_its_threads_began_with(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On hardware with bfloat16, which this may lack."""
+    monkeypatch.setattr("hqgan.training.classification.has_bf16", lambda device: True)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    out, workers = tmp_path / "out", Executor("processes", 1)
+    chosen = plan(protocol(data), out, executor=workers)
+    assert set(chosen.settings["precision"].values()) == {"float32"}
+    begin(out, chosen.settings)
+    plan(protocol(data), out, executor=workers)
+    with pytest.raises(UsageError, match=r"'float32'.*'bf16'.*continue with the --executor"):
+        plan(protocol(data), out)  # here, in one thread
 
 
 def test_a_study_that_has_begun_keeps_its_protocol(

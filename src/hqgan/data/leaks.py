@@ -1,7 +1,7 @@
 """Leaks between splits: what would make a score on val or test better than it is."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 
@@ -44,9 +44,8 @@ def require_separate(train: Dataset, *others: Dataset) -> None:
         )
 
 
-def overlap(images: np.ndarray, others: Dataset) -> list[str]:
-    """Ids of those in `others` that are among `images`, uint8 (N, S, S, 3), turned or not."""
-    known = set(fingerprints(images))
+def overlap(known: Collection[bytes], others: Dataset) -> list[str]:
+    """Ids of the images in `others` whose fingerprint is `known`."""
     keys = fingerprints(others.images)
     return [name for key, name in zip(keys, others.ids.tolist(), strict=True) if key in known]
 

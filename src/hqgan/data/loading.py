@@ -98,7 +98,7 @@ def parallel_map(
     decompression bomb is reported like any other unusable file.
     """
     items = list(items)
-    with warnings.catch_warnings(), ThreadPoolExecutor(_cores()) as pool:
+    with warnings.catch_warnings(), ThreadPoolExecutor(usable_cores()) as pool:
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             for done, result in enumerate(pool.map(function, items), start=1):
@@ -238,6 +238,7 @@ def _write_cache(entry: Path, images: np.ndarray, notes: dict) -> None:
             return
 
 
-def _cores() -> int:
+def usable_cores() -> int:
+    """Cores that this process may use, of those that the machine has."""
     affinity = getattr(os, "sched_getaffinity", None)  # absent on macOS and Windows
     return len(affinity(0)) if affinity else os.cpu_count() or 1

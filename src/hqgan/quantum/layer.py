@@ -172,6 +172,13 @@ class QuantumLayer(nn.Module):
             return fused(inputs, self.weight)
         return fused(inputs.float(), self.weight).to(inputs.dtype)
 
+    def without_kernel(self) -> None:
+        """From now on run in plain torch: nothing is compiled, as pays where few samples come.
+
+        Values differ from the kernel's by rounding. A layer made with "fused" refuses to run then.
+        """
+        self._fused = None
+
     # To trace dozens of small steps costs torch.compile more than fusing them gains.
     @torch.compiler.disable
     def _simulate(self, inputs: Tensor, dtype: torch.dtype) -> Tensor:

@@ -60,7 +60,7 @@ def protocol(study: StudyResult) -> list[str]:
     }
     pairs = "; ".join(f"{arm} against {other}" for arm, other in p["primary"]["comparisons"])
     heads = ["arm", "augmentation", "balance", "generator", "ratio"]
-    heads += ["class filter", "copy filter", "real images"]
+    heads += ["class filter", "copy filter", "real images", "synthetic until"]
     return [
         paragraph(
             f"Primary, fixed before anything was trained: {title_of(p['primary']['measure'])} of "
@@ -93,10 +93,11 @@ def arm_cells(name: str, arm: Record) -> list[str]:
     """An arm as it was written."""
     cells = [name, arm["augmentation"], arm["balance"], arm["generator"] or "–"]
     if arm["generator"] is None:
-        return [*cells, "–", "–", "–", "yes"]
+        return [*cells, "–", "–", "–", "yes", "–"]
     ratios = arm["ratio"] if isinstance(arm["ratio"], list) else [arm["ratio"]]
-    flags = (arm[key] for key in ("class_filter", "copy_filter", "real"))
-    return [*cells, ", ".join(map(str, ratios)), *("yes" if flag else "no" for flag in flags)]
+    flags = ["yes" if arm[key] else "no" for key in ("class_filter", "copy_filter", "real")]
+    until = f"{arm['synthetic_until']:.0%} of the steps"
+    return [*cells, ", ".join(map(str, ratios)), *flags, until]
 
 
 def images_table(study: StudyResult) -> str:

@@ -54,10 +54,12 @@ class ClassifierRecipe:
             "oversampling" draws classes equally often, and the images of a class equally often.
         weights: the file to start from, see `build_classifier`.
         evaluations: times, evenly over the training, at which val is looked at.
+        synthetic_until: share of the steps, above 0 up to 1, after which synthetic images are
+            left out: learn from many, then refine on the real ones.
 
     Raises:
-        UsageError: for steps or evaluations below 1, a batch below 2, or an augmentation or a
-            balance that is not offered.
+        UsageError: for steps or evaluations below 1, a batch below 2, a share out of its range, or
+            an augmentation or a balance that is not offered.
     """
 
     name: str = "resnet-small"
@@ -69,6 +71,7 @@ class ClassifierRecipe:
     balance: Balance = "none"
     weights: str | None = None
     evaluations: int = 10
+    synthetic_until: float = 1.0
 
     def __post_init__(self) -> None:
         # Batch norm needs two images: one alone is its own mean where the map is a single point.
@@ -80,6 +83,10 @@ class ClassifierRecipe:
             if getattr(self, key) not in values:
                 seen = getattr(self, key)
                 raise UsageError(f"{key} is {seen!r}, expected one of {', '.join(values)}")
+        if not 0 < self.synthetic_until <= 1:
+            raise UsageError(
+                f"synthetic_until is {self.synthetic_until:g}, expected more than 0, at most 1"
+            )
 
 
 @dataclass(frozen=True)
@@ -105,6 +112,7 @@ def fit_classifier(
     val: Dataset,
     seed: int,
     *,
+    synthetic: np.ndarray | None = None,
     progress: Callable[[int, int], None] | None = None,
     device: str = "cpu",
 ) -> Fitted:
@@ -121,23 +129,27 @@ def fit_classifier(
         labels: (N,) indices into `val.classes`.
         val: the split to choose by, images of the same size.
         seed: of the weights, the order and the augmentation.
+        synthetic: (N,) which images are left out after `recipe.synthetic_until`; None is none.
         progress: called after each step with (steps done, steps in all).
         device: "cpu", "cuda" or "mps".
 
     Raises:
-        DataError: no training image of a class, labels or sizes that do not fit, or an empty val.
+        DataError: no training image of a class, or no real one where the synthetic ones are left
+            out; labels or sizes that do not fit, or an empty val.
         UsageError: as `build_classifier`.
         TrainingStopped: the loss is not a number any more.
     """
     require_fitting(images, labels, val)
     classes, size = len(val.classes), images.shape[1]
     targets = torch.from_numpy(np.asarray(labels, dtype=np.int64))
-    order = batches(targets, classes, recipe, generator(seed, ORDER_STREAM))
+    rng = generator(seed, ORDER_STREAM)
+    order = batches(targets, classes, recipe, rng)
+    refine_after = recipe.steps
+    if synthetic is not None and recipe.synthetic_until < 1:
+        refine_after = max(1, round(recipe.synthetic_until * recipe.steps))
+        require_fitting(images[~synthetic], labels[~synthetic], val)
     augmentation = generator(seed, AUGMENTATION_STREAM)
-    importance = torch.ones(classes, device=device)
-    if recipe.balance == "class-weights":
-        counts = torch.bincount(targets, minlength=classes).to(importance)
-        importance = len(targets) / (classes * counts)
+    importance = class_importance(targets, classes, recipe).to(device)
     looks = set(np.linspace(0, recipe.steps, recipe.evaluations + 1).round()[1:])
     best, selected, weights = (-1.0, -math.inf), 0, dict[str, Tensor]()
     curve: list[dict[str, float]] = []
@@ -156,6 +168,11 @@ def fit_classifier(
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda n: rate(n, recipe.steps))
         classifier.train()
         for step in range(1, recipe.steps + 1):
+            if step == refine_after + 1:
+                assert synthetic is not None
+                real = torch.from_numpy(np.flatnonzero(~synthetic))
+                order = (real[rows] for rows in batches(targets[real], classes, recipe, rng))
+                importance = class_importance(targets[real], classes, recipe).to(device)
             chosen = next(order)
             x, y = to_float(images[chosen.numpy()]), targets[chosen].to(device)
             if recipe.augmentation == "standard":
@@ -192,13 +209,15 @@ def fit_classifier(
     return Fitted(classifier.eval(), selected, curve)
 
 
-def trains_in_bf16(classifier: Classifier, device: str) -> bool:
+def trains_in_bf16(classifier: Classifier, device: str, threads: int | None = None) -> bool:
     """Whether `fit_classifier` computes in bfloat16 here, which other bits come of.
+
+    `threads` is how many will compute it; None is as many as compute now.
 
     Threads that compute bfloat16 weight gradients wait for each other spinning: as soon as another
     process wants a core, two are 30 times as slow as one. float32 has no such trap.
     """
-    alone = classifier.bf16_on_cpu and torch.get_num_threads() == 1
+    alone = classifier.bf16_on_cpu and (threads or torch.get_num_threads()) == 1
     return has_bf16(device) and (device != "cpu" or alone)
 
 
@@ -234,6 +253,13 @@ def require_finite(value: float, recipe: ClassifierRecipe, step: int) -> None:
             f"the classifier {recipe.name} diverged at step {step} of {recipe.steps}; lower its "
             f"learning rate, now {recipe.learning_rate or 'its own'}"
         )
+
+
+def class_importance(labels: Tensor, classes: int, recipe: ClassifierRecipe) -> Tensor:
+    """Weight of an image of each class in the loss (K,)."""
+    if recipe.balance != "class-weights":
+        return torch.ones(classes)
+    return len(labels) / (classes * torch.bincount(labels, minlength=classes).float())
 
 
 def batches(

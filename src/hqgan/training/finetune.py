@@ -3,10 +3,13 @@
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from hqgan.errors import RunError, UsageError
 from hqgan.models import load_snapshot
+from hqgan.pretrained import CRITIC
 from hqgan.schema import Init
 from hqgan.training.runs import STATE, explained, load_state
 from hqgan.training.trainer import Trainer, build_models
@@ -15,9 +18,10 @@ from hqgan.training.trainer import Trainer, build_models
 def start_from(run: Path, trainer: Trainer, init: Init) -> str:
     """Load weights of `run` into `trainer`; returns a sentence on what was taken.
 
-    The generator starts from the newest snapshot (the average), the critic from the run's state
-    where there is one. Tables with one row a class are filled class by class: from the class named
-    in `label_map`, else from the class of the same name, else from the mean over the old classes.
+    The generator starts from the newest snapshot (the average), the critic from the run's state or
+    from the package, where there is one. Tables with one row a class are filled class by class:
+    from the class named in `label_map`, else from the class of the same name, else from the mean
+    over the old classes.
 
     Raises:
         RunError: the run has no snapshot, or its model is another one.
@@ -37,18 +41,32 @@ def start_from(run: Path, trainer: Trainer, init: Init) -> str:
     load(trainer.generator, source.state_dict(), wider_generator, origin, run)
     trainer.average.load_state_dict(trainer.generator.state_dict())
     known = sum(o is not None for o in origin)
-    took = f"starting from {run} ({about.images_seen:,} images)"
+    took = f"starting from {init.run} ({about.images_seen:,} images)"
     classes = f"{known} of {len(origin)} classes are known there"
     if trainer.critic is None or wider_critic is None:
         return f"{took}; {classes}"
+    weights = critic_weights(run)
+    if weights is None:
+        return f"{took} with a new critic; {classes}"
+    load(trainer.critic, weights, wider_critic, origin, run)
+    return f"{took} with its critic; {classes}"
+
+
+def critic_weights(run: Path) -> dict[str, Tensor] | None:
+    """The critic in a run's state, or beside a packaged generator; None where there is neither."""
     state = load_state(run)
-    critic = "a new critic"
     if state is not None:
         with explained(run / STATE):
-            weights = state["trainer"]["critic"]
-        load(trainer.critic, weights, wider_critic, origin, run)
-        critic = "its critic"
-    return f"{took} with {critic}; {classes}"
+            return state["trainer"]["critic"]
+    file = run / CRITIC
+    if not file.is_file():
+        return None
+    try:
+        stored = load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise RunError(f"{file} cannot be loaded ({error}); install hqgan again") from error
+    # Kept in half precision; means over classes are taken in float32.
+    return {name: w.float() if w.is_floating_point() else w for name, w in stored.items()}
 
 
 def class_origins(new: tuple[str, ...], old: tuple[str, ...], init: Init) -> list[int | None]:

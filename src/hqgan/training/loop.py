@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from hqgan.data import Dataset, load_dataset, require_trainable, save_grid, to_uint8
 from hqgan.errors import DataError, HqganError, RunError, UsageError
 from hqgan.models import About, Generator, generate, parameter_count
+from hqgan.pretrained import locate
 from hqgan.schema import Config
 from hqgan.training.adversarial import AdversarialTrainer
 from hqgan.training.denoising import DenoisingTrainer
@@ -166,7 +167,7 @@ class Training:
                 self.load_state_dict(state)
             tell.message(f"continuing {out} at {self.seen:,} images")
         elif config.init is not None:
-            tell.message(start_from(Path(config.init.run), self.trainer, config.init))
+            tell.message(start_from(locate(config.init.run), self.trainer, config.init))
         else:
             self.prepare()
         if run:

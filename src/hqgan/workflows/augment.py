@@ -14,6 +14,7 @@ from hqgan.data.leaks import missing_classes, require_separate
 from hqgan.errors import DataError, RunError, UsageError
 from hqgan.evaluation.run import data_of
 from hqgan.models import About, find_snapshot, load_snapshot
+from hqgan.pretrained import locate
 from hqgan.schema import Config
 from hqgan.training import Callbacks, train
 from hqgan.training.classification import ClassifierRecipe
@@ -142,7 +143,7 @@ def augment(
         require_classes(run, about, real)
     counts = wanted(real, rule)
     warnings = [*real.warnings, *missing_classes(*held_out)]
-    warnings += require_unseen(Path(origin), real, held_out) if origin else []
+    warnings += require_unseen(locate(origin), real, held_out) if origin else []
     for warning in warnings:
         tell.message(f"warning: {warning}")
     recipe = judge_recipe(real, judge_steps) if class_filter else None
@@ -321,6 +322,6 @@ def require_classes(run: Path, about: About, real: Dataset) -> None:
     if about.classes != real.classes:
         raise DataError(
             f"{run} makes {', '.join(about.classes)}, but the data has the classes "
-            f"{', '.join(real.classes)}; train on these data (leave out --run), or name those of "
-            "the run with --data"
+            f"{', '.join(real.classes)}; train on these data (leave out --run and --pretrained; "
+            "--init starts from other classes too), or name those of the run with --data"
         )

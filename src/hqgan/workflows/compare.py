@@ -8,10 +8,11 @@ well, in the same folder (see `hqgan.workflows.final`).
 
 import os
 from collections.abc import Callable, Collection, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import torch
 
@@ -34,10 +35,12 @@ from hqgan.training.loop import require_room, resolved
 from hqgan.training.runs import CONFIG, require_continuable
 from hqgan.training.trainer import build_models
 from hqgan.workflows.cell import Cell, Recipe, run_cell
-from hqgan.workflows.executor import require_executor, run_all
+from hqgan.workflows.executor import LOCAL, Executor, run_all
 from hqgan.workflows.final import FinalCell, final_cells, open_test, require_same_test, run_final
 from hqgan.workflows.settings import begin, require_own_settings, require_same
 from hqgan.workflows.table import Comparison, tabulate
+
+AnyCell = TypeVar("AnyCell", bound=Cell)
 
 UNBOUNDED_KIMG = 99_999  # of a comparison by time
 
@@ -245,14 +248,13 @@ def check(cell: Cell, dataset: Dataset) -> None:
 
 
 def compare(
-    chosen: Plan, executor: str = "local", callbacks: Callbacks | None = None
+    chosen: Plan, executor: Executor = LOCAL, callbacks: Callbacks | None = None
 ) -> Comparison:
     """Run the cells that are not done yet, then make the table.
 
     Raises:
         HqganError: as `run_cell` and `run_all` do; what is done is kept.
     """
-    require_executor(executor)
     on_val = chosen.before or chosen
     begin(on_val.out, on_val.settings)
     run_cells(run_cell, on_val.cells, executor, callbacks)
@@ -265,18 +267,17 @@ def compare(
 
 
 def run_cells(
-    run: Callable[..., dict[str, Any]],
-    cells: Sequence[Cell],
-    executor: str,
+    run: Callable[[AnyCell, Callbacks | None], dict[str, Any]],
+    cells: Sequence[AnyCell],
+    executor: Executor,
     callbacks: Callbacks | None,
 ) -> None:
     """Run those that are not done."""
     tell = callbacks or Callbacks()
     left = [cell for cell in cells if cell.done() is None]
-    # A cluster's workers speak to nobody.
-    function = partial(run, callbacks=callbacks) if executor == "local" else run
-    for count, (index, record) in enumerate(run_all(function, left, executor), 1):
-        tell.message(
-            f"{left[index].name} is done, {count} of {len(left)}"
-            + (f" (stopped: {record['stopped']})" if record["stopped"] else "")
-        )
+    with closing(run_all(run, left, executor, callbacks)) as answers:
+        for count, (index, record) in enumerate(answers, 1):
+            tell.message(
+                f"{left[index].name} is done, {count} of {len(left)}"
+                + (f" (stopped: {record['stopped']})" if record["stopped"] else "")
+            )

@@ -9,8 +9,10 @@ from hqgan.config import load_config
 from hqgan.data import Dataset, load_dataset, save_grid, to_uint8
 from hqgan.evaluation import load_extractor
 from hqgan.evaluation.run import RECORDS, evaluate_run
-from hqgan.models import generate, load_snapshot
+from hqgan.models import Generator, generate, load_snapshot
+from hqgan.pretrained import credit, find_pretrained, pretrained_names
 from hqgan.training import Callbacks, Result, train
+from hqgan.workflows.sample import spare_compilation
 
 SIZE = 32
 KIMG = 30
@@ -19,7 +21,10 @@ COLUMNS = 8
 
 @dataclass(frozen=True)
 class Demo:
-    """What the demo leaves: the run, a picture, and its distance beside that of real images."""
+    """What the demo leaves: the run, a picture, and its distance beside that of real images.
+
+    `finished` shows what the generators of the package do.
+    """
 
     run: str
     grid: str
@@ -28,6 +33,22 @@ class Demo:
     value: float
     floor: float
     training: Result
+    finished: tuple["Finished", ...] = ()
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A picture of a packaged generator, one row a class, and what must be said beside it."""
+
+    name: str
+    picture: str
+    classes: tuple[str, ...]
+    credit: str
+
+    def line(self) -> str:
+        """For people."""
+        rows = ", ".join(self.classes)
+        return f"{self.picture}  ({self.name}: {self.credit}; one row each: {rows})"
 
 
 def demo(out: Path, kimg: float = KIMG, callbacks: Callbacks | None = None) -> Demo:
@@ -53,6 +74,7 @@ def demo(out: Path, kimg: float = KIMG, callbacks: Callbacks | None = None) -> D
         value=overall["value"],
         floor=overall["floor"],
         training=result,
+        finished=tuple(draw_finished(name, out) for name in pretrained_names()),
     )
 
 
@@ -62,8 +84,21 @@ def real_and_fake(run: Path, reference: Dataset) -> Path:
     rows = []
     for y in range(len(about.classes)):
         real = reference.images[reference.labels == y][:COLUMNS]
-        fake = np.concatenate(
-            [to_uint8(batch) for batch in generate(generator, [y] * COLUMNS, seed=0)]
-        )
+        fake = row(generator, y)
         rows += [real, np.full((COLUMNS - len(real), *real.shape[1:]), 255, np.uint8), fake]
     return save_grid(np.concatenate(rows), run / "real-and-fake.png", COLUMNS)
+
+
+def draw_finished(name: str, out: Path) -> Finished:
+    """OUT/NAME.png: a row of each class by a generator of the package."""
+    folder = find_pretrained(name)
+    generator, about = load_snapshot(folder)
+    spare_compilation(generator, COLUMNS * len(about.classes))
+    rows = np.concatenate([row(generator, y) for y in range(len(about.classes))])
+    picture = save_grid(rows, out / f"{name}.png", COLUMNS)
+    return Finished(name, str(picture), about.classes, credit(folder))
+
+
+def row(generator: Generator, y: int) -> np.ndarray:
+    """The first images of a class, uint8 (COLUMNS, S, S, 3)."""
+    return np.concatenate([to_uint8(batch) for batch in generate(generator, [y] * COLUMNS, seed=0)])

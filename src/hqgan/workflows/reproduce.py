@@ -17,6 +17,7 @@ from hqgan.tables import Table
 from hqgan.training import Callbacks
 from hqgan.workflows.compare import Plan, Row, compare
 from hqgan.workflows.compare import plan as plan_comparison
+from hqgan.workflows.executor import LOCAL, Executor
 from hqgan.workflows.table import Comparison
 
 
@@ -75,7 +76,7 @@ def plan(
 
 
 def reproduce(
-    chosen: Plan, table: Table, executor: str = "local", callbacks: Callbacks | None = None
+    chosen: Plan, table: Table, executor: Executor = LOCAL, callbacks: Callbacks | None = None
 ) -> Comparison:
     """Run what is left of the plan, then make the table.
 

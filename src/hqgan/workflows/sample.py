@@ -10,9 +10,11 @@ import numpy as np
 from hqgan.data import class_folders, open_source, save_grid, save_png, to_uint8
 from hqgan.errors import RunError, UsageError
 from hqgan.evaluation import reference_class_mix
-from hqgan.models import About, generate, load_snapshot
+from hqgan.models import About, Generator, generate, load_snapshot
+from hqgan.quantum import QuantumLayer
 
 GRID_COLUMNS = 8
+FEW, SMALL = 256, 8  # images, qubits
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ def sample(
     counts = [per_class] * len(about.classes) if per_class else class_mix(about, n or 0, like)
     require_space(out, sum(counts), generator.size)
     labels = [y for y, count in enumerate(counts) for _ in range(count)]
+    spare_compilation(generator, len(labels))
     folders = class_folders(about.classes)
     rows: dict[int, list[np.ndarray]] = {}
     done = 0
@@ -104,6 +107,16 @@ def class_mix(about: About, n: int, like: str | None) -> list[int]:
             )
         labels = np.array([about.classes.index(source.classes[r.label]) for r in source.records])
     return [int(count) for count in reference_class_mix(labels, len(about.classes), n)]
+
+
+def spare_compilation(generator: Generator, images: int) -> None:
+    """Let few images do without the circuit kernel, whose first use takes 20 s of compiling.
+
+    Without gradients plain torch is as fast where circuits are small.
+    """
+    for module in generator.modules():
+        if isinstance(module, QuantumLayer) and module.circuit.qubits <= SMALL and images <= FEW:
+            module.without_kernel()
 
 
 def rectangle(rows: Sequence[list[np.ndarray]]) -> list[np.ndarray]:

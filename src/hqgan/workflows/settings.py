@@ -5,7 +5,7 @@ numbers to share a table.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +58,16 @@ def require_outside(data: str, out: Path) -> None:
         )
 
 
-def require_same(out: Path, settings: dict[str, Any], what: str) -> None:
+def require_same(
+    out: Path, settings: dict[str, Any], what: str, remedies: Mapping[str, str] | None = None
+) -> None:
     """Raise unless `out` is free or holds a `what` that was begun with these settings.
+
+    Args:
+        out: the folder.
+        settings: what must be equal.
+        what: as people call it.
+        remedies: what to do where the setting of this name differs.
 
     Raises:
         UsageError: a setting differs; the message names it.
@@ -84,10 +92,12 @@ def require_same(out: Path, settings: dict[str, Any], what: str) -> None:
         for key, value in settings.items()
         if before.get(key) != value
     ]
+    known = [text for key, text in (remedies or {}).items() if before.get(key) != settings[key]]
     if differing:
         raise UsageError(
             f"{out} holds a {what} that was made otherwise ({'; '.join(differing)}), and its "
             "numbers cannot share a table with these; keep the old values, or choose another --out"
+            + "".join(f" ({remedy})" for remedy in known)
         )
 
 

@@ -215,6 +215,7 @@ class ClassifierCell(Cell):
             augmentation=self.arm.augmentation,
             balance=self.arm.balance,
             weights=section.weights.get(self.classifier),
+            synthetic_until=self.arm.synthetic_until,
         )
 
     def images(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -237,7 +238,9 @@ class ClassifierCell(Cell):
         images, labels, synthetic = self.images()
         val = self.study.load("val")
         recipe = self.recipe()
-        fitted = fit_classifier(recipe, images, labels, val, self.seed, device=self.device)
+        fitted = fit_classifier(
+            recipe, images, labels, val, self.seed, synthetic=synthetic, device=self.device
+        )
         save_classifier(fitted, self.folder / "classifier")
         self.probabilities(val)
         kinds = {"real": labels[~synthetic], "synthetic": labels[synthetic]}

@@ -24,6 +24,7 @@ from hqgan.training.classification import trains_in_bf16
 from hqgan.training.fabric import make_fabric
 from hqgan.training.loop import require_room
 from hqgan.training.trainer import build_models
+from hqgan.workflows.executor import LOCAL, Executor
 from hqgan.workflows.settings import require_outside, require_own_settings, require_same
 from hqgan.workflows.study.cell import Cell, Study
 from hqgan.workflows.study.cells import (
@@ -35,6 +36,10 @@ from hqgan.workflows.study.cells import (
 )
 
 PROTOCOL, OPENED = "protocol.yaml", "test-opened.json"
+THREADS_DECIDE = (
+    "on a CPU with bfloat16 a classifier is trained in it by one thread, and in float32 by "
+    "several: continue with the --executor, --workers and OMP_NUM_THREADS of the beginning"
+)
 
 
 @dataclass(frozen=True)
@@ -74,13 +79,17 @@ class Plan:
             )
 
 
-def plan(protocol: Protocol, out: Path, *, weights: str | None = None) -> Plan:
+def plan(
+    protocol: Protocol, out: Path, *, weights: str | None = None, executor: Executor = LOCAL
+) -> Plan:
     """Lay out a study in the folder `out`, new or begun with the same protocol.
 
     Args:
         protocol: see `hqgan.protocol`.
         out: the study's folder.
         weights: Inception weights (see `load_extractor`).
+        executor: of the study. The threads that a task has there decide whether classifiers are
+            trained in bfloat16; a study is finished in the precision that it was begun in.
 
     Raises:
         UsageError: the folder holds another study, a classifier or a setting that cannot be.
@@ -117,7 +126,8 @@ def plan(protocol: Protocol, out: Path, *, weights: str | None = None) -> Plan:
     for name in protocol.classifiers:
         weights_of_it = protocol.classifier.weights.get(name)
         classifier = build_classifier(name, len(train.classes), protocol.size, weights_of_it)
-        precision[name] = "bf16" if trains_in_bf16(classifier, place) else "float32"
+        half = trains_in_bf16(classifier, place, executor.threads)
+        precision[name] = "bf16" if half else "float32"
     settings = {
         "protocol": protocol.checksum(),
         "train_checksum": train.checksum,
@@ -127,7 +137,7 @@ def plan(protocol: Protocol, out: Path, *, weights: str | None = None) -> Plan:
         "extractor": str(load_extractor(study.weights, protocol.extractor)),
     }
     require_same_protocol(study.out, protocol)
-    require_same(study.out, settings, "study")
+    require_same(study.out, settings, "study", {"precision": THREADS_DECIDE})
     return Plan(study, stages, val, tuple(warnings), settings)
 
 

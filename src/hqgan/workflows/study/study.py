@@ -1,15 +1,15 @@
 """Run a study: what `hqgan study` does."""
 
 import json
+from contextlib import closing
 from datetime import UTC, datetime
-from functools import partial
 
 from hqgan.config import to_yaml
 from hqgan.data import Dataset
 from hqgan.errors import DataError, RunError
 from hqgan.training import Callbacks, Interrupted
 from hqgan.training.runs import LOCK, acquire, write_atomically
-from hqgan.workflows.executor import require_executor, run_all
+from hqgan.workflows.executor import LOCAL, Executor, run_all
 from hqgan.workflows.settings import begin
 from hqgan.workflows.study.cell import Cell
 from hqgan.workflows.study.plan import OPENED, PROTOCOL, Plan
@@ -20,7 +20,7 @@ def study(
     chosen: Plan,
     *,
     final: bool = False,
-    executor: str = "local",
+    executor: Executor = LOCAL,
     callbacks: Callbacks | None = None,
 ) -> StudyResult:
     """Do the cells that are not done yet, then test every classifier on val, or once on test.
@@ -28,7 +28,7 @@ def study(
     Args:
         chosen: see `plan`.
         final: opens the test split, after all training; test-opened.json records it.
-        executor: see `run_all`.
+        executor: the one that the study was planned for.
         callbacks: receivers of messages and progress.
 
     Raises:
@@ -37,7 +37,6 @@ def study(
         HqganError: as the cells and `run_all` do; what is done is kept.
     """
     tell = callbacks or Callbacks()
-    require_executor(executor)
     study = chosen.study
     if final and not study.has_test():
         raise DataError(
@@ -62,15 +61,14 @@ def study(
         ) from error
 
 
-def run_stages(chosen: Plan, executor: str, tell: Callbacks) -> None:
+def run_stages(chosen: Plan, executor: Executor, tell: Callbacks) -> None:
     """Do what is left of each stage, one after the other."""
-    # A cluster's workers speak to nobody.
-    function = partial(run_cell, tell=tell) if executor == "local" else run_cell
     for stage in chosen.stages:
         left = [cell for cell in stage if cell.done() is None]
-        for count, (index, record) in enumerate(run_all(function, left, executor), 1):
-            seconds = record["seconds"]
-            tell.message(f"{left[index].name}: done in {seconds:.0f} s, {count} of {len(left)}")
+        with closing(run_all(run_cell, left, executor, tell)) as answers:
+            for count, (index, record) in enumerate(answers, 1):
+                seconds = record["seconds"]
+                tell.message(f"{left[index].name}: done in {seconds:.0f} s, {count} of {len(left)}")
 
 
 def open_test(chosen: Plan) -> Dataset:

@@ -1,0 +1,66 @@
+"""The commands that make pictures at once: `hqgan sample` and `hqgan demo`."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hqgan.cli_data import Json, Pretrained, Seed
+from hqgan.console import counter, emit, say, training_progress
+
+
+def sample(
+    run: Annotated[Path | None, typer.Argument(help="run folder or snapshot")] = None,
+    pretrained: Pretrained = None,
+    out: Annotated[Path, typer.Option(help="where results go")] = Path("samples"),
+    per_class: Annotated[int | None, typer.Option(help="images of every class")] = None,
+    n: Annotated[
+        int | None, typer.Option("--n", help="images in all, in the class mix of the training data")
+    ] = None,
+    like: Annotated[
+        str | None, typer.Option(help="take the class mix of these data instead")
+    ] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Write synthetic images as OUT/<class>/*.png and OUT/grid.png."""
+    from hqgan.pretrained import chosen, credit
+    from hqgan.workflows import sample as run_sampling
+
+    source = chosen(run, pretrained)
+    with counter("sampling") as progress:
+        result = run_sampling(
+            source, out, per_class=per_class, n=n, like=like, seed=seed, progress=progress
+        )
+    say(f"{result.files} images in {result.out}, overview in {result.grid}")
+    if pretrained is not None:
+        say(f"{pretrained}: {credit(source)}, not for diagnosis; more in {source / 'README.md'}")
+    if as_json:
+        emit(asdict(result))
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="where results go")] = Path("runs/demo"),
+    kimg: Annotated[float | None, typer.Option(help="thousands of images to train on")] = None,
+    as_json: Json = False,
+) -> None:
+    """Train a few minutes on built-in synthetic lesions. Needs no data and no network."""
+    from hqgan.workflows import demo as run_demo
+
+    with training_progress() as callbacks:
+        result = run_demo(out, **({} if kimg is None else {"kimg": kimg}), callbacks=callbacks)
+    say(f"\npictures: {result.grid}  (rows in pairs: embedded images, generated images)")
+    say(f"metrics:  {result.metrics}")
+    say(
+        f"          {result.recipe} {result.value:.4g} against the embedded validation images; "
+        f"real images score {result.floor:.4g}"
+    )
+    say(f"run:      {result.run}")
+    for one in result.finished:
+        say(f"finished: {one.line()}")
+    say("\nOn your own images (one folder a class, or a csv):")
+    say("  hqgan data inspect PATH\n  hqgan train --data PATH --size 64 --kimg 250 --out runs/mine")
+    say("  hqgan evaluate runs/mine\n  hqgan sample runs/mine --per-class 100 --out synthetic")
+    if as_json:
+        emit(asdict(result))
