@@ -38,7 +38,7 @@ MARKED := slow or faults or browser or cluster or gpu or hardware or oracle
 OR_NONE := || { status=$$?; test $$status -eq 5; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types layers slow oracles cluster faults bench constraints clean
+.PHONY: help demo test check lint types layers slow oracles cluster faults bench tables constraints clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,6 +77,9 @@ cluster: $(VENV)/.cluster  ## tests on a local cluster of several nodes, some of
 BENCHMARKS := $(filter-out %/machine.py %/vqc_peers.py,$(wildcard benchmarks/*.py))
 bench: $(VENV)/.core  ## speed and memory, each beside the machine's own matrix rate; HQGAN_DATA names the images
 	for script in $(BENCHMARKS); do $(VENV)/bin/python $$script || exit 1; done
+
+tables: $(VENV)/.core  ## write README's tables anew from docs/results (.ci/tables.py says how results get there)
+	$(VENV)/bin/python .ci/tables.py
 
 constraints:  ## resolve constraints.txt anew
 	rm -rf .venv-constraints && $(PYTHON) -m venv .venv-constraints

@@ -19,6 +19,7 @@ import yaml
 
 from hqgan import cli, console
 from hqgan.data import CATALOGUE, RemoteDataset, RemoteFile
+from hqgan.tables import Table
 from small_images import write_npz, write_picture
 from small_runs import CLASSES, fingerprint, write_folders
 
@@ -205,6 +206,50 @@ def test_compare_writes_a_table_a_page_and_pictures_and_then_uses_them(
     again = hqgan(*COMPARE, "--data", data, "--out", out)
     assert again.code == 0
     assert "px on" not in again.err  # nothing is trained anew
+
+
+def test_compare_opens_test_in_the_folder_of_val(
+    hqgan: Command, data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "table"
+    dcgan = ["compare", "--models=dcgan", *COMPARE[2:4], "--set=precision=float32", "--device=cpu"]
+    command = [*dcgan, "--set=batch=8", "--data", data, "--out", out]
+    assert hqgan(*command).code == 0
+    before = fingerprint(out)
+    refused(hqgan(*command, "--split=test"), 2, "repeat with --final")
+    final = hqgan(*command, "--final", "--json")
+    assert final.code == 0
+    assert final.json["settings"]["split"] == "test"
+    assert json.loads((out / "comparison-final.json").read_text()) == final.json
+    assert (out / "test-opened.json").is_file()
+    assert {name: fingerprint(out)[name] for name in before} == before
+
+
+def test_reproduce_lists_its_tables_and_runs_one(
+    hqgan: Command, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = hqgan("reproduce", "--json")
+    known = {table["name"]: table for table in listed.json["tables"]}
+    assert known["ham10000-64"]["rows"][0]["model"] == "hybridq"
+    assert "ham10000-32-twins" in listed.err
+    refused(hqgan("reproduce", "ham10000-6"), 2, "Did you mean 'ham10000-64'?")
+    refused(hqgan("reproduce", "ham10000-64"), 2, "is of HAM10000: say with --data")
+    row = {"model": "dcgan", "set": ["batch=8", "precision=float32"]}
+    small = known["ham10000-32-twins"] | {"name": "small", "kimg": 0.032, "rows": [row]}
+    monkeypatch.setattr("hqgan.tables.read_table", lambda _: Table(**(small | {"seeds": 1})))
+    out = tmp_path / "table"
+    command = ["reproduce", "small", "--data", data, "--out", out, "--device=cpu", "--json"]
+    planned = hqgan(*command, "--dry-run")
+    assert [cell["cell"] for cell in planned.json["cells"]] == ["dcgan-seed0"]
+    assert not out.exists()
+    said = hqgan(*command, "--row=dcgan")
+    assert said.code == 0
+    (model,) = said.json["models"]
+    assert model["commands"][0] == "hqgan reproduce small --row dcgan --data DATA --out DIR"
+    for line in model["commands"]:
+        assert line in said.err
+        assert line in (out / "small.md").read_text()
+    assert said.json["settings"]["table"]["warning"] in said.err
 
 
 def test_compare_refuses_what_it_does_not_know(hqgan: Command, data: Path, tmp_path: Path) -> None:

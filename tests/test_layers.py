@@ -29,12 +29,14 @@ FLOORS = {
     "training": 4,
     "evaluation": 4,
     "protocol": 5,  # of a study, which names what evaluation measures
+    "tables": 5,  # named ones, of YAML files
     "workflows": 6,
     "app": 7,
     "report": 7,
     "doctor": 7,
     "console": 7,  # how commands print
     "cli_data": 8,
+    "cli_compare": 9,
     "cli_sample": 9,
     "cli_study": 9,
     "cli": 10,

@@ -5,7 +5,13 @@ from typing import Any
 
 import pytest
 
-from hqgan.report.comparison import curve_figure, html_classes, html_table, remarks
+from hqgan.report.comparison import (
+    curve_figure,
+    html_classes,
+    html_differences,
+    html_table,
+    remarks,
+)
 from hqgan.report.page import as_png
 from hqgan.workflows.table import Comparison
 
@@ -35,6 +41,7 @@ def row(model: str, **changes: Any) -> dict[str, Any]:
         "curve": [{"images_seen": 1000, "value": 0.5}, {"images_seen": 2000, "value": 0.25}],
         "recipes": [recipe, recipe | {"class": "a&b", "value": None, "reason": "2 images"}],
         "difference": None,
+        "differences": [],
     }
     return known | changes
 
@@ -65,6 +72,21 @@ def test_what_is_not_known_is_a_dash_or_a_reason() -> None:
 def test_a_model_that_still_learns_is_marked() -> None:
     assert remarks(row("mine", undertrained=True)) == "undertrained: 10 kimg"
     assert remarks(row("mine")) == ""
+
+
+def test_a_model_that_saw_fewer_images_than_another_says_so() -> None:
+    html = html_table(table(row("mine"), row("large", images_seen=5_000)))
+    assert html.count("fewer images than others") == 1
+    assert "fewer images" not in html_table(table(row("mine"), row("yours")))
+
+
+def test_differences_within_classes_stand_beside_their_interval_or_their_reason() -> None:
+    known = {"class": "nv", "value": 0.001, "interval": [-0.002, 0.003], "note": None}
+    open_one = {"class": "mel", "value": None, "interval": None, "note": "no fakes"}
+    html = html_differences(table(row("hybridq"), row("mine", differences=[known, open_one])))
+    assert list(cells(html)) == ["mine", "0.001 [-0.002, 0.003]", "no fakes"]
+    assert "at least 50 real images" in html
+    assert html_differences(table(row("hybridq"))) == ""
 
 
 def test_a_target_that_is_never_reached_is_told_from_one_that_is_not_there() -> None:

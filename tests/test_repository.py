@@ -1,6 +1,8 @@
 """The repository around the code: what the wheel holds, and that its files agree."""
 
+import json
 import re
+import runpy
 import subprocess
 import tomllib
 import zipfile
@@ -11,6 +13,7 @@ import yaml
 from hatchling.builders.wheel import WheelBuilder
 
 import hqgan
+from hqgan.report.markdown import fill
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -42,7 +45,13 @@ def test_the_wheel_holds_every_file_of_the_package(tmp_path: Path) -> None:
         if file.is_file() and not {"__pycache__", ".mypy_cache"} & set(file.parts)
     }
     assert packed == source
-    for name in ("py.typed", "data/ham10000_split.csv", "presets/hybridq.yaml"):
+    kept = (
+        "py.typed",
+        "data/ham10000_split.csv",
+        "presets/hybridq.yaml",
+        "tables/ham10000-64.yaml",
+    )
+    for name in kept:
         assert f"hqgan/{name}" in packed
 
 
@@ -52,6 +61,34 @@ def test_the_readme_names_the_two_commands_of_the_makefile() -> None:
     assert {"demo", "test"} <= set(targets)
     assert "make demo" in readme
     assert "make test" in readme
+
+
+def readme_is_of(readme: str, results: Path) -> bool:
+    """Whether README's tables are what `make tables` makes of these results."""
+    known = {file.stem: json.loads(file.read_text()) for file in results.glob("*.json")}
+    return fill(readme, known) == readme
+
+
+def test_the_tables_of_the_readme_are_those_of_the_committed_results() -> None:
+    assert readme_is_of((ROOT / "README.md").read_text(), ROOT / "docs" / "results"), "make tables"
+
+
+def test_make_tables_writes_what_the_check_asks_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = runpy.run_path(str(ROOT / ".ci" / "tables.py"))
+    readme, results = tmp_path / "README.md", tmp_path / "docs" / "results"
+    settings = {"size": 32, "data_checksum": "ab", "reference_checksum": "cd", "n": 8}
+    settings |= {"split": "val", "extractor": "tiny", "by": "images"}
+    (tmp_path / "comparison.json").write_text(
+        json.dumps({"settings": settings, "models": [], "sentences": []})
+    )
+    readme.write_text("<!-- table: mine -->\nby hand\n<!-- end -->\n")
+    monkeypatch.setitem(script["main"].__globals__, "README", readme)
+    monkeypatch.setitem(script["main"].__globals__, "RESULTS", results)
+    script["main"](["mine", str(tmp_path / "comparison.json")])
+    assert readme_is_of(readme.read_text(), results)
+    assert not readme_is_of(readme.read_text().replace("floor", "ceiling"), results)
 
 
 def test_constraints_name_every_dependency_once() -> None:

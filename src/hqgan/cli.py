@@ -5,20 +5,17 @@ Human text goes to stderr; with --json one JSON object goes to stdout. Exit code
 """
 
 import sys
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from hqgan import cli_sample, cli_study
-from hqgan.cli_data import DataPath, ExecutorName, Json, Label, Seed, Workers, data_app
+from hqgan import cli_compare, cli_sample, cli_study
+from hqgan.cli_compare import Weights, chosen_extractor
+from hqgan.cli_data import DataPath, Json, Label, Seed, data_app
 from hqgan.console import emit, fail, say, stages, training_progress
 from hqgan.errors import HqganError, UsageError
-
-if TYPE_CHECKING:
-    from hqgan.evaluation import Extractor
 
 app = typer.Typer(
     name="hqgan",
@@ -31,13 +28,6 @@ app = typer.Typer(
 app.add_typer(data_app, name="data")
 
 Out = Annotated[Path, typer.Option(help="where results go")]
-Weights = Annotated[
-    str | None,
-    typer.Option(
-        help="Inception weights file, or 'download' to fetch FID's once "
-        "(default: HQGAN_INCEPTION; without it, fd_tiny)"
-    ),
-]
 
 
 @app.command(epilog="Example: hqgan train --data images/ --size 64 --kimg 250 --out runs/mine")
@@ -168,139 +158,6 @@ def evaluate(
         emit({"recipes": recipes, **({"curve": points} if curve else {}), **found})
 
 
-@app.command(epilog="Example: hqgan compare --data images/ --models hybridq,dcgan+kit --kimg 50")
-def compare(
-    models: Annotated[
-        str, typer.Option(help="presets or run folders, by commas; 'all' for every preset")
-    ],
-    data: DataPath = None,
-    out: Out = Path("runs/compare"),
-    kimg: Annotated[
-        float | None, typer.Option(help="thousands of real images that each model sees")
-    ] = None,
-    budget: Annotated[
-        float | None, typer.Option(help="instead: seconds that each model may train")
-    ] = None,
-    seeds: Annotated[int, typer.Option(help="runs of each preset")] = 1,
-    size: Annotated[int, typer.Option(help="edge of the images: 32, 64 or 128")] = 64,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="[MODEL:]KEY=VALUE", help="e.g. ddpm:generator.width=32"),
-    ] = None,
-    split: Annotated[str, typer.Option(help="val, or test together with --final")] = "val",
-    final: Annotated[bool, typer.Option("--final", help="open the test split; recorded")] = False,
-    n: Annotated[
-        int | None, typer.Option("--n", help="generated images (default: as many as the split has)")
-    ] = None,
-    curve_n: Annotated[
-        int | None, typer.Option(help="generated images at each point of a curve (default: 500)")
-    ] = None,
-    executor: ExecutorName = "local",
-    workers: Workers = None,
-    inception_weights: Weights = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps")] = None,
-    label: Label = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="print the cells and their hours, and stop")
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    """Train models alike, measure them alike: one table. The same command continues."""
-    import os
-
-    from hqgan.config import preset_names
-    from hqgan.workflows.compare import compare as run_comparison
-    from hqgan.workflows.compare import plan
-    from hqgan.workflows.executor import Executor
-
-    place = Executor(executor, workers)
-    names = preset_names() if models == "all" else [m.strip() for m in models.split(",") if m]
-    with stages() as progress:  # weights may have to be fetched first
-        chosen_extractor(inception_weights, progress)
-    chosen = plan(
-        out,
-        names,
-        data=data or os.environ.get("HQGAN_DATA") or "embedded",
-        kimg=kimg,
-        budget=budget,
-        seeds=seeds,
-        size=size,
-        label=label,
-        split=split,
-        final=final,
-        n=n,
-        curve_n=curve_n,
-        weights=None if inception_weights == "download" else inception_weights,
-        device=device,
-        assignments=assignments or (),
-    )
-    if dry_run:
-        from hqgan.workflows.estimate import estimates
-
-        cells = []
-        for one in estimates(chosen):
-            cells.append(asdict(one))
-            say(
-                f"{one.cell:28} {one.state:6} {one.training_hours:8.3f} h training "
-                f"{one.measuring_hours:8.3f} h measuring"
-            )
-        hours = sum(c["training_hours"] + c["measuring_hours"] for c in cells)
-        say(f"{len(cells)} cells, about {hours:.2g} hours here, one after the other")
-        if as_json:
-            emit({"cells": cells, "hours": hours})
-        return
-    from hqgan.report import comparison_page
-
-    with training_progress() as callbacks:
-        table = run_comparison(chosen, place, callbacks)
-        pages = comparison_page(table, chosen, out)
-    for line in table.lines():
-        say(line)
-    for page in pages:
-        say(f"written: {page}")
-    if as_json:
-        emit(asdict(table))
-
-
-@app.command(epilog="Example: hqgan probe runs/mine --against runs/twin-zeros")
-def probe(
-    run: Annotated[Path, typer.Argument(help="run folder or snapshot")],
-    against: Annotated[
-        list[Path] | None, typer.Option(help="another run, such as a twin; may be repeated")
-    ] = None,
-    data: DataPath = None,
-    n: Annotated[int, typer.Option("--n", help="generated images behind each number")] = 500,
-    out: Annotated[Path | None, typer.Option(help="where results go (default: RUN/probe)")] = None,
-    inception_weights: Weights = None,
-    label: Label = None,
-    seed: Seed = 0,
-    as_json: Json = False,
-) -> None:
-    """Ask whether the quantum part matters. Writes OUT/probe.html with figure and numbers."""
-    from hqgan.evaluation.run import data_of
-    from hqgan.report import probe_page
-    from hqgan.workflows import probe as run_probe
-
-    with stages() as progress:
-        extractor = chosen_extractor(inception_weights, progress)
-        path, column = (data, None) if data else data_of(run)
-        found = run_probe(
-            run,
-            path,
-            extractor,
-            against=against or (),
-            n=n,
-            seed=seed,
-            label=label or column,
-            progress=progress,
-        )
-    for line in found.lines():
-        say(line)
-    say(f"page: {probe_page(found, out or run / 'probe')}")
-    if as_json:
-        emit(found.as_json())
-
-
 app.command()(cli_sample.demo)
 
 
@@ -320,20 +177,15 @@ def doctor(as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
+app.command(epilog="Example: hqgan compare --data images/ --models hybridq,dcgan+kit --kimg 50")(
+    cli_compare.compare
+)
+app.command(epilog="Example: hqgan probe runs/mine --against runs/twin-zeros")(cli_compare.probe)
+app.command(epilog="Example: hqgan reproduce ham10000-64 --data images/ --row dcgan")(
+    cli_compare.reproduce
+)
 app.command(epilog="Example: hqgan augment --data images/ --out augmented")(cli_study.augment)
 app.command(epilog="Example: hqgan study study.yaml --dry-run")(cli_study.study)
-
-
-def chosen_extractor(weights: str | None, progress: Callable[..., None]) -> "Extractor":
-    """What `--inception-weights` asks for."""
-    from hqgan.evaluation import load_extractor
-
-    download = weights == "download"
-    return load_extractor(
-        None if download else weights,
-        download=download,
-        progress=lambda *at: progress("weights", *at),
-    )
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hqgan.config import load_config
 from hqgan.errors import DataError, RunError, UsageError
 from hqgan.training import train
-from hqgan.workflows.compare import Plan, compare, plan
+from hqgan.workflows.compare import Plan, Row, compare, plan
 from hqgan.workflows.estimate import estimates
 from hqgan.workflows.table import Comparison
 from small_runs import SIZE, fingerprint, write_folders
@@ -62,6 +62,20 @@ def test_all_but_hybridq_have_a_difference_to_it(compared: tuple[Path, Compariso
         low, high = row["difference"]["interval"]
         assert low < row["difference"]["value"] < high
     assert len(table.sentences) == len(MODELS) - 1
+
+
+def test_a_row_may_see_fewer_images_with_fewer_seeds_and_settings_of_its_own(
+    data: Path, tmp_path: Path
+) -> None:
+    mine = Row("dcgan", kimg=KIMG / 2, seeds=1, settings=("augmentation.strength=0.5",))
+    found = planned(tmp_path / "new", data, ("twin-zeros", mine), seeds=2)
+    cells = [(c.name, c.config.kimg, c.config.augmentation.strength) for c in found.cells]
+    kit = found.cells[0].config.augmentation.strength
+    assert cells == [
+        ("twin-zeros-seed0", KIMG, kit),
+        ("twin-zeros-seed1", KIMG, kit),
+        ("dcgan-seed0", KIMG / 2, 0.5),
+    ]
 
 
 def test_the_csv_has_a_line_a_model(compared: tuple[Path, Comparison]) -> None:
@@ -157,7 +171,11 @@ def test_by_time_each_model_trains_as_long(data: Path, tmp_path: Path) -> None:
         ({"assignments": ("dcgn:batch=4",)}, UsageError, "not at hand.*Did you mean 'dcgan'"),
         ({"split": "train"}, UsageError, "measured on val"),
         ({"split": "test"}, UsageError, "--final"),
-        ({"final": True}, UsageError, "--final"),
+        ({"split": "val", "final": True}, UsageError, "--final"),
+        ({"models": (Row("dcgan", seeds=0),)}, UsageError, "seeds is 0"),
+        ({"models": (Row("dcgan", kimg=0),)}, UsageError, "kimg is 0"),
+        ({"models": (Row("dcgan", settings=("seed=3",)),)}, UsageError, "another seed than"),
+        ({"final": True, "n": 60_000}, UsageError, "n is 60000"),
         ({"models": ("mosaiq",)}, DataError, "mosaiq needs at least 41 .* has 36"),
     ],
 )
@@ -177,7 +195,6 @@ def test_other_data_split_or_recipe_do_not_share_a_table(
     for changes, said in (
         ({"data": other}, "data_checksum"),
         ({"n": 20}, "n: 24 -> 20"),
-        ({"split": "test", "final": True}, "split: 'val' -> 'test'"),
         ({"kimg": None, "budget": 3.0}, "by: 'images' -> 'time'"),
     ):
         with pytest.raises(UsageError, match=said):

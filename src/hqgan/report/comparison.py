@@ -1,6 +1,7 @@
 """The page of `hqgan compare`: curves, samples and the table, and what may be said of it."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,8 +10,10 @@ import numpy as np
 
 from hqgan.data import to_uint8
 from hqgan.models import generate, load_snapshot
+from hqgan.report.markdown import fewer_images, overall, reproduction
 from hqgan.report.page import COLOURS, GREY, STYLE, as_png, html_page, inline, writing_to
 from hqgan.workflows.compare import Plan
+from hqgan.workflows.differences import MIN_CLASS_IMAGES
 from hqgan.workflows.table import REFERENCE_MODEL, RIVAL, Comparison
 
 if TYPE_CHECKING:
@@ -44,15 +47,23 @@ COLUMNS = (
 def comparison_page(table: Comparison, chosen: Plan, out: Path) -> list[Path]:
     """Write comparison.json, .csv and .html, curves.png and samples.png into `out`; returns them.
 
+    On test they are comparison-final.*, and the two pictures, which are those of val, are in the
+    page alone. A named table (see `hqgan.tables`) is written as NAME.md or NAME-final.md as well.
+
     Raises:
         RunError: where the folder cannot be written.
     """
     with writing_to(out):
         files = list(table.save(out))
         curves, samples = as_png(curve_figure(table)), as_png(sample_figure(chosen))
-        for name, picture in (("curves.png", curves), ("samples.png", samples)):
-            (out / name).write_bytes(picture)
-            files.append(out / name)
+        if chosen.before is None:
+            for name, picture in (("curves.png", curves), ("samples.png", samples)):
+                (out / name).write_bytes(picture)
+                files.append(out / name)
+        if "table" in table.settings:
+            name = table.settings["table"]["name"]
+            files.append(out / f"{name}{table.stem.removeprefix('comparison')}.md")
+            files[-1].write_text(reproduction(asdict(table)), encoding="utf-8")
         body = "\n".join(
             [
                 f"<p>{escape(preface(table, chosen))}</p>",
@@ -65,11 +76,12 @@ def comparison_page(table: Comparison, chosen: Plan, out: Path) -> list[Path]:
                 inline(samples, "samples, a row a model, a column a class"),
                 "<h2>Each class</h2>",
                 html_classes(table),
+                html_differences(table),
             ]
         )
-        page = html_page("Models compared", body)
-        (out / "comparison.html").write_text(page, encoding="utf-8")
-    return [*files, out / "comparison.html"]
+        files.append(out / f"{table.stem}.html")
+        files[-1].write_text(html_page("Models compared", body), encoding="utf-8")
+    return files
 
 
 def preface(table: Comparison, chosen: Plan) -> str:
@@ -79,11 +91,17 @@ def preface(table: Comparison, chosen: Plan) -> str:
         f"{len(chosen.dataset):,} training images of {len(chosen.dataset.classes)} classes at "
         f"{s['size']} px; {s['n']} generated images of each model, in the class mix of the "
         f"{s['split']} split ({len(chosen.reference):,} images), {s['extractor']}; curves with "
-        f"{s['curve_n']}. Compared at equal {s['by']}; runs made elsewhere are taken as they are. "
+        f"{s['curve_n']}{' images on val' if 'curve_split' in s else ''}. Compared at equal "
+        f"{s['by']}; runs made elsewhere are taken as they are, and rows of fewer images say so. "
         "Intervals are 95 %: over seeds where there are two or more, else over lesions; none is "
         "corrected for the number of models. The floor is the same measure of real training "
         "images. A number without an interval of the difference does not say which model is "
-        "better, and choices made on this split flatter the model they were made for."
+        "better"
+        + (
+            ". Test was opened " + ", ".join(o["opened"] for o in s["test_opened"]) + "."
+            if "test_opened" in s
+            else ", and choices made on this split flatter the model they were made for."
+        )
     )
 
 
@@ -92,6 +110,7 @@ def html_table(table: Comparison) -> str:
     recipes = list(dict.fromkeys(r["recipe"] for m in table.models for r in overall(m)))
     heads = [*(head for head, _ in COLUMNS), *recipes, "remarks"]
     never = any(model["model"] == RIVAL for model in table.models)
+    fewer = fewer_images(asdict(table))
     floors = {r["recipe"]: r["floor"] for m in table.models for r in overall(m)}
     lines = [[""] * len(heads)]
     lines[0][0] = "floor (real images)"
@@ -103,7 +122,7 @@ def html_table(table: Comparison) -> str:
         line = [number(model.get(key)) for _, key in COLUMNS]
         if never and model["images_to_rival"] is None:
             line[-1] = "never"
-        lines.append([*line, *values, remarks(model)])
+        lines.append([*line, *values, remarks(model, model["model"] in fewer)])
     return rows(heads, lines)
 
 
@@ -123,6 +142,23 @@ def html_classes(table: Comparison) -> str:
     return rows(["model", *heads], lines) if names else "<p>not defined here</p>"
 
 
+def html_differences(table: Comparison) -> str:
+    """A row a model, a column a class that is large enough: kid minus that of hybridq."""
+    names = list(dict.fromkeys(d["class"] for m in table.models for d in m["differences"]))
+    if not names:
+        return ""
+    lines = []
+    for model in table.models:
+        found = {d["class"]: d for d in model["differences"]}
+        if found:
+            lines.append([model["model"], *(with_interval(found.get(name)) for name in names)])
+    said = (
+        f"Kernel distance minus that of {REFERENCE_MODEL} within a class, negative where it is "
+        f"lower, for classes of at least {MIN_CLASS_IMAGES} real images"
+    )
+    return f"<p>{said}.</p>\n" + rows(["model", *names], lines)
+
+
 def rows(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """An HTML table of plain texts."""
     head = "".join(f"<th>{escape(cell)}</th>" for cell in heads)
@@ -130,11 +166,6 @@ def rows(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
         "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in line) + "</tr>" for line in lines
     )
     return f'<div class="wide"><table><tr>{head}</tr>\n{body}</table></div>'
-
-
-def overall(model: dict[str, Any]) -> list[dict[str, Any]]:
-    """Its recipes over all classes."""
-    return [r for r in model["recipes"] if r["class"] is None]
 
 
 def number(value: Any) -> str:
@@ -151,15 +182,15 @@ def with_interval(recipe: dict[str, Any] | None) -> str:
     if recipe is None:
         return "–"
     if recipe["value"] is None:
-        return recipe["reason"] or "–"
+        return recipe.get("reason") or recipe.get("note") or "–"
     interval = recipe["interval"]
     return f"{recipe['value']:.4g}" + (
         f" [{interval[0]:.3g}, {interval[1]:.3g}]" if interval else ""
     )
 
 
-def remarks(model: dict[str, Any]) -> str:
-    """What a reader must know before comparing this row."""
+def remarks(model: dict[str, Any], fewer: bool = False) -> str:
+    """What a reader must know before comparing this row, `fewer` being images than others saw."""
     said = []
     if model["seeds_measured"] < len(model["seeds"]):
         said.append(f"{model['seeds_measured']} of {len(model['seeds'])} seeds measured")
@@ -167,6 +198,8 @@ def remarks(model: dict[str, Any]) -> str:
         said.append(f"undertrained: {model['images_seen'] / 1000:.3g} kimg")
     if model["undertrained"] is None:
         said.append(f"too short a curve: {model['images_seen'] / 1000:.3g} kimg")
+    if fewer:
+        said.append("fewer images than others")
     return "; ".join([*said, *model["stopped"]])
 
 

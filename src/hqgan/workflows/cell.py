@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -21,14 +21,14 @@ from hqgan.evaluation import (
 )
 from hqgan.evaluation.costs import costs, sampling_rate
 from hqgan.evaluation.diversity import evaluate_diversity
+from hqgan.evaluation.features import Features
 from hqgan.evaluation.run import class_mixed_fakes
-from hqgan.models import find_snapshot, load_snapshot, parameter_count, snapshots
+from hqgan.models import Generator, find_snapshot, load_snapshot, parameter_count, snapshots
 from hqgan.schema import Config
 from hqgan.training import Callbacks, train
 from hqgan.training.runs import METRICS, load_state, read_records, write_atomically
 from hqgan.training.trainer import build_models
 
-MEASURED, FEATURES = "cell.json", "fakes.npz"
 SAMPLED = 64  # images whose making is timed
 
 
@@ -68,6 +68,9 @@ class Cell:
     weights: str | None = None
     budget: float | None = None
 
+    RECORD: ClassVar[str] = "cell.json"
+    FEATURES: ClassVar[str] = "fakes.npz"
+
     @property
     def name(self) -> str:
         """As its folder is called."""
@@ -81,7 +84,7 @@ class Cell:
     def done(self) -> dict[str, Any] | None:
         """What `run_cell` wrote, if it is of this recipe and this far; else None."""
         try:
-            record = json.loads((self.out / MEASURED).read_text(encoding="utf-8"))
+            record = json.loads((self.out / self.RECORD).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
         wanted = asdict(self.recipe), self.config.kimg, self.budget
@@ -115,7 +118,7 @@ def run_cell(cell: Cell, callbacks: Callbacks | None = None) -> dict[str, Any]:
         stopped = str(error)
         tell.message(f"{cell.name}: {stopped}")
     cell.out.mkdir(parents=True, exist_ok=True)
-    (cell.out / MEASURED).unlink(missing_ok=True)  # the features below will be of now
+    (cell.out / cell.RECORD).unlink(missing_ok=True)  # the features below will be of now
     extractor = load_extractor(cell.weights, recipe.extractor)
     reference = load_dataset(cell.data, recipe.split, config.size, label=cell.label)
     tell.message(f"{cell.name}: measuring")
@@ -130,8 +133,13 @@ def run_cell(cell: Cell, callbacks: Callbacks | None = None) -> dict[str, Any]:
         **trained(cell, dataset),
         **measured(cell, dataset, reference, extractor),
     }
-    write_atomically(cell.out / MEASURED, (json.dumps(record, indent=1) + "\n").encode())
+    save(cell, record)
     return record
+
+
+def save(cell: Cell, record: dict[str, Any]) -> None:
+    """Write what was found of a cell."""
+    write_atomically(cell.out / cell.RECORD, (json.dumps(record, indent=1) + "\n").encode())
 
 
 def trained(cell: Cell, dataset: Dataset) -> dict[str, Any]:
@@ -175,6 +183,26 @@ def measured(
         images, _ = class_mixed_fakes(generator, reference, recipe.curve_n, recipe.seed)
         curve.append({"images_seen": about.images_seen, "value": kid(real, extractor(images))})
     generator, about = load_snapshot(found[-1])
+    recipes, fakes, labels = judged(cell, generator, dataset, reference, extractor)
+    # The first images of each class are those that a smaller order would have made.
+    mix = reference_class_mix(reference.labels, len(reference.classes), recipe.curve_n)
+    few = first_of_each(labels, mix)
+    curve.append({"images_seen": about.images_seen, "value": kid(real, fakes[few])})
+    return {
+        "snapshot": found[-1].name,
+        "measured_images_seen": about.images_seen,
+        "sampling_images_per_second": round(sampling_rate(generator, SAMPLED), 2),
+        "costs": asdict(costs(generator)),
+        "curve": curve,
+        "recipes": recipes,
+    }
+
+
+def judged(
+    cell: Cell, generator: Generator, dataset: Dataset, reference: Dataset, extractor: Extractor
+) -> tuple[list[dict[str, Any]], Features, NDArray[np.integer]]:
+    """All recipes of a generator; its fakes' features (n, d) and labels, also kept in the cell."""
+    recipe = cell.recipe
     images, labels = class_mixed_fakes(generator, reference, recipe.n, recipe.seed)
     # The whole Inception also gives the numbers of its first part, which other tables have.
     results = [
@@ -185,19 +213,8 @@ def measured(
     ]
     results += evaluate_diversity(images, labels, reference, extractor, recipe.seed)
     fakes = extractor(images)
-    # The first images of each class are those that a smaller order would have made.
-    mix = reference_class_mix(reference.labels, len(reference.classes), recipe.curve_n)
-    few = first_of_each(labels, mix)
-    curve.append({"images_seen": about.images_seen, "value": kid(real, fakes[few])})
-    np.savez(cell.out / FEATURES, features=fakes.astype(np.float32), labels=labels)
-    return {
-        "snapshot": found[-1].name,
-        "measured_images_seen": about.images_seen,
-        "sampling_images_per_second": round(sampling_rate(generator, SAMPLED), 2),
-        "costs": asdict(costs(generator)),
-        "curve": curve,
-        "recipes": [result.as_json() for result in results],
-    }
+    np.savez(cell.out / cell.FEATURES, features=fakes.astype(np.float32), labels=labels)
+    return [result.as_json() for result in results], fakes, labels
 
 
 def first_of_each(

@@ -2,16 +2,17 @@
 
 A comparison is a folder with one subfolder for each model and seed (see `hqgan.workflows.cell`),
 `settings.json`, which says what must be equal for numbers to share a table, and the table itself,
-which `hqgan.workflows.table` makes of the cells.
+which `hqgan.workflows.table` makes of the cells. With `final` the runs are measured on test as
+well, in the same folder (see `hqgan.workflows.final`).
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, TypeVar
 
 import torch
 
@@ -35,26 +36,54 @@ from hqgan.training.runs import CONFIG, require_continuable
 from hqgan.training.trainer import build_models
 from hqgan.workflows.cell import Cell, Recipe, run_cell
 from hqgan.workflows.executor import LOCAL, Executor, run_all
+from hqgan.workflows.final import FinalCell, final_cells, open_test, require_same_test, run_final
 from hqgan.workflows.settings import begin, require_own_settings, require_same
 from hqgan.workflows.table import Comparison, tabulate
+
+AnyCell = TypeVar("AnyCell", bound=Cell)
 
 UNBOUNDED_KIMG = 99_999  # of a comparison by time
 
 
 @dataclass(frozen=True)
+class Row:
+    """A model of a table.
+
+    Attributes:
+        model: a preset (`hqgan.config.preset_names`), or the folder of a trained run.
+        kimg, seeds: None takes those of the table.
+        settings: of its own, "a.b=c", over those of the table.
+    """
+
+    model: str
+    kimg: float | None = None
+    seeds: int | None = None
+    settings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Plan:
-    """The cells of a comparison, and what they are measured against."""
+    """The cells of a comparison, and what they are measured against.
+
+    `before` is the plan on val that comes before one on test.
+    """
 
     out: Path
     cells: tuple[Cell, ...]
     dataset: Dataset
     reference: Dataset
     settings: dict[str, Any]
+    before: Self | None = None
+
+    def only(self, models: Collection[str]) -> Self:
+        """The same table, in which nothing is computed but what these models need."""
+        cells = tuple(c for c in self.cells if c.model in models or c.done() is not None)
+        return replace(self, cells=cells, before=self.before and self.before.only(models))
 
 
 def plan(
     out: Path,
-    models: Sequence[str],
+    models: Sequence[str | Row],
     *,
     data: str,
     kimg: float | None = None,
@@ -62,7 +91,7 @@ def plan(
     seeds: int = 1,
     size: int = 64,
     label: str | None = None,
-    split: str = "val",
+    split: str | None = None,
     final: bool = False,
     n: int | None = None,
     curve_n: int | None = None,
@@ -75,15 +104,15 @@ def plan(
 
     Args:
         out: the comparison's folder; cells found there are used.
-        models: presets (`hqgan.config.preset_names`), or folders of trained runs.
-        data: what all are trained on; `split` of it is what they are measured against.
+        models: presets (`hqgan.config.preset_names`), folders of trained runs, or rows.
+        data: what all are trained on; its val split is what they are measured against.
         kimg: thousand images that each model sees; or
         budget: seconds that each may train.
         seeds: runs of each preset, seeded 0, 1, 2 ...
         size: edge of the images, pixels.
         label: csv column used as class.
-        split: "val", or "test" together with `final`.
-        final: opens the test split.
+        split: "val", or "test" together with `final`; None is the one that `final` says.
+        final: opens the test split, after all is trained and measured on val.
         n: fakes of the final measurement; None takes as many as the split has images.
         curve_n: fakes of each point of a curve; None takes 500 or, if that is less, n.
         weights: Inception weights (see `load_extractor`).
@@ -95,7 +124,7 @@ def plan(
     Raises:
         UsageError: an unknown model, a size that one cannot do, both or neither of kimg and budget,
             or settings that differ from those the folder was begun with.
-        DataError: too few images, or a run trained on other data.
+        DataError: too few images, a run trained on other data, or no test split to be opened.
     """
     if (kimg is None) == (budget is None):
         raise UsageError(
@@ -104,10 +133,12 @@ def plan(
         )
     if budget is not None and budget <= 0:
         raise UsageError(f"budget is {budget:g}, but must be seconds above 0")
-    require_split(split, final)
-    if seeds < 1:
-        raise UsageError(f"seeds is {seeds}, but a comparison needs at least 1")
-    found = list(dict.fromkeys(models))
+    require_split(split or ("test" if final else "val"), final)
+    rows = {row.model: row for row in (Row(m) if isinstance(m, str) else m for m in models)}
+    fewest = min([seeds, *(row.seeds for row in rows.values() if row.seeds is not None)])
+    if fewest < 1:
+        raise UsageError(f"seeds is {fewest}, but a comparison needs at least 1")
+    found = list(rows)
     if not found:
         raise UsageError("name the models to compare, such as --models hybridq,twin-classical")
     known = preset_names()
@@ -118,26 +149,23 @@ def plan(
             f"Presets are {', '.join(known)}.{did_you_mean(unknown[0], known)}"
         )
     require_own_settings(assignments, found)
+    for row in rows.values():
+        require_own_settings(row.settings, found)
     data = data if data == EMBEDDED else absolute_path(data)
     out = out.absolute()  # a cluster's workers are in other folders
     weights = weights or os.environ.get("HQGAN_INCEPTION") or None
     weights = weights and absolute_path(weights)
     dataset = load_dataset(data, "train", size, label=label)
-    reference = load_dataset(data, split, size, label=label)
-    n = len(reference) if n is None else n
+    reference = load_dataset(data, "val", size, label=label)
+    test = load_dataset(data, "test", size, label=label) if final else None
+    n_test, n = n, len(reference) if n is None else n
     curve_n = min(CURVE_FAKES, n) if curve_n is None else curve_n
     if not 2 <= curve_n <= n <= MOST_FAKES:
         raise UsageError(f"n is {n} and the curve's {curve_n}, but 2 <= curve <= n <= {MOST_FAKES}")
     chosen = load_extractor(weights, extractor)
-    recipe = Recipe(split=split, n=n, curve_n=curve_n, extractor=chosen.name, seed=0)
+    recipe = Recipe(split="val", n=n, curve_n=curve_n, extractor=chosen.name, seed=0)
     cell = partial(Cell, data=data, label=label, recipe=recipe, weights=weights, budget=budget)
-    overrides = {
-        "data.path": data,
-        "data.label": label,
-        "size": size,
-        "kimg": UNBOUNDED_KIMG if kimg is None else kimg,
-        "device": device,
-    }
+    shared = {"data.path": data, "data.label": label, "size": size, "device": device}
     cells: list[Cell] = []
     for model in found:
         if model not in known:
@@ -146,10 +174,11 @@ def plan(
                 cell(model=run.name, config=read_config(run / CONFIG), run=run, out=out / run.name)
             )
             continue
-        for seed in range(seeds):
-            config = load_config(
-                model, None, {**overrides, "seed": seed}, own_settings(assignments, model)
-            )
+        row = rows[model]
+        own = [*own_settings(assignments, model), *row.settings]
+        length = UNBOUNDED_KIMG if kimg is None else kimg if row.kimg is None else row.kimg
+        for seed in range(seeds if row.seeds is None else row.seeds):
+            config = load_config(model, None, {**shared, "kimg": length, "seed": seed}, own)
             config = resolved(config, make_fabric(config.device, config.precision))
             folder = out / f"{model}-seed{seed}"
             cells.append(cell(model=model, config=config, run=folder, out=folder))
@@ -170,7 +199,29 @@ def plan(
         "by": "images" if budget is None else "time",
     }
     require_same(out, settings, "comparison")
-    return Plan(out, tuple(cells), dataset, reference, settings)
+    on_val = Plan(out, tuple(cells), dataset, reference, settings)
+    return on_val if test is None else plan_final(on_val, test, n_test)
+
+
+def plan_final(on_val: Plan, test: Dataset, n: int | None) -> Plan:
+    """The same on test, with `n` fakes or as many as test has images, curves being those of val.
+
+    Raises:
+        UsageError: test was opened in this folder with other images, or another n.
+    """
+    n = len(test) if n is None else n
+    if n > MOST_FAKES:
+        raise UsageError(f"test has {n} images, but at most {MOST_FAKES} are compared: give --n")
+    require_same_test(on_val.out, test.checksum, n)
+    recipe = replace(on_val.cells[0].recipe, split="test", n=n)
+    settings = on_val.settings | {
+        "reference_checksum": test.checksum,
+        **asdict(recipe),
+        "extractor": on_val.settings["extractor"],
+        "curve_split": on_val.settings["split"],
+    }
+    cells = final_cells(on_val.cells, recipe)
+    return replace(on_val, cells=cells, reference=test, settings=settings, before=on_val)
 
 
 def check(cell: Cell, dataset: Dataset) -> None:
@@ -204,13 +255,29 @@ def compare(
     Raises:
         HqganError: as `run_cell` and `run_all` do; what is done is kept.
     """
+    on_val = chosen.before or chosen
+    begin(on_val.out, on_val.settings)
+    run_cells(run_cell, on_val.cells, executor, callbacks)
+    settings = chosen.settings
+    if chosen.before is not None:
+        cells = [cell for cell in chosen.cells if isinstance(cell, FinalCell)]
+        settings |= {"test_opened": open_test(chosen.out, cells, chosen.reference)}
+        run_cells(run_final, cells, executor, callbacks)
+    return tabulate(chosen.cells, chosen.dataset, chosen.reference, settings)
+
+
+def run_cells(
+    run: Callable[[AnyCell, Callbacks | None], dict[str, Any]],
+    cells: Sequence[AnyCell],
+    executor: Executor,
+    callbacks: Callbacks | None,
+) -> None:
+    """Run those that are not done."""
     tell = callbacks or Callbacks()
-    begin(chosen.out, chosen.settings)
-    open_cells = [cell for cell in chosen.cells if cell.done() is None]
-    with closing(run_all(run_cell, open_cells, executor, callbacks)) as answers:
+    left = [cell for cell in cells if cell.done() is None]
+    with closing(run_all(run, left, executor, callbacks)) as answers:
         for count, (index, record) in enumerate(answers, 1):
             tell.message(
-                f"{open_cells[index].name} is done, {count} of {len(open_cells)}"
+                f"{left[index].name} is done, {count} of {len(left)}"
                 + (f" (stopped: {record['stopped']})" if record["stopped"] else "")
             )
-    return tabulate(chosen.cells, chosen.dataset, chosen.reference, chosen.settings)

@@ -12,6 +12,7 @@ from hqgan.schema import Config
 from hqgan.training.fabric import make_fabric
 from hqgan.training.loop import make_trainer, marks
 from hqgan.workflows.compare import Plan
+from hqgan.workflows.final import FinalCell
 
 BATCH = 16  # images of a timed step: smaller than most presets', so that it is soon known
 STEPS = 3
@@ -33,6 +34,8 @@ def estimates(chosen: Plan) -> Iterator[Estimate]:
     Steps of 16 images are timed, which larger batches undercut. What a model learns before its
     first step (an autoencoder) is not counted; a run that has begun is counted as if it had not.
     """
+    if chosen.before is not None:
+        yield from estimates(chosen.before)
     first = chosen.cells[0]
     extractor = load_extractor(first.weights, first.recipe.extractor, cache=False)
     started = time.perf_counter()
@@ -42,6 +45,13 @@ def estimates(chosen: Plan) -> Iterator[Estimate]:
     for cell in chosen.cells:
         if cell.done() is not None:
             yield Estimate(cell.name, "done", 0.0, 0.0)
+            continue
+        if isinstance(cell, FinalCell):  # its run is there, or is estimated above
+            if cell.model not in timed:
+                timed[cell.model] = timing(cell.config, chosen.dataset)
+            _, fake = timed[cell.model]
+            hours = cell.recipe.n * (fake + feature) / 3600
+            yield Estimate(f"{cell.name} on test", "new", 0.0, hours)
             continue
         if not cell.trains:
             fakes = len(snapshots(cell.run)) * cell.recipe.curve_n + cell.recipe.n

@@ -14,13 +14,13 @@ from hqgan.data import Dataset
 from hqgan.errors import RunError
 from hqgan.evaluation import load_extractor
 from hqgan.evaluation.curves import flattened, images_to_reach, mean_curve, within
-from hqgan.evaluation.statistics import KernelSums, Reference, kid_difference, mean_over_seeds
+from hqgan.evaluation.statistics import mean_over_seeds
 from hqgan.training.runs import write_atomically
-from hqgan.workflows.cell import FEATURES, Cell
+from hqgan.workflows.cell import Cell
+from hqgan.workflows.differences import Differences
 
 REFERENCE_MODEL = "hybridq"  # whom all others are subtracted from
 RIVAL = "dcgan+kit"  # whose best value is a target for all curves
-TABLE, SHEET = "comparison.json", "comparison.csv"
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,11 @@ class Comparison:
     settings: dict[str, Any]
     models: list[dict[str, Any]]
     sentences: list[str]
+
+    @property
+    def stem(self) -> str:
+        """Of its files' names: what is measured on test stands beside what is measured on val."""
+        return "comparison-final" if self.settings.get("split") == "test" else "comparison"
 
     def lines(self) -> Iterator[str]:
         """A short table for people; the files have all of it."""
@@ -60,10 +65,11 @@ class Comparison:
         yield from self.sentences
 
     def save(self, out: Path) -> tuple[Path, Path]:
-        """Write OUT/comparison.json and OUT/comparison.csv; returns their paths."""
-        write_atomically(out / TABLE, (json.dumps(asdict(self), indent=1) + "\n").encode())
-        write_atomically(out / SHEET, self.as_csv().encode())
-        return out / TABLE, out / SHEET
+        """Write OUT/comparison.json and .csv, or comparison-final.*; returns their paths."""
+        table, sheet = out / f"{self.stem}.json", out / f"{self.stem}.csv"
+        write_atomically(table, (json.dumps(asdict(self), indent=1) + "\n").encode())
+        write_atomically(sheet, self.as_csv().encode())
+        return table, sheet
 
     def as_csv(self) -> str:
         """The table without what is nested: a line a model, recipes of all classes as columns."""
@@ -85,27 +91,26 @@ def tabulate(
         RunError: one is not.
     """
     records: dict[str, list[dict[str, Any]]] = {}
+    by_model: dict[str, list[Cell]] = {}
     for cell in cells:
         record = cell.done()
         if record is None:
             raise RunError(f"{cell.name} is not done; the same command continues")
         records.setdefault(cell.model, []).append(record)
-    extractor = load_extractor(cells[0].weights, cells[0].recipe.extractor)
-    against = Reference(extractor(reference.images), reference.groups)
-
-    def sums(model: str) -> list[KernelSums]:  # large, so those of one model at a time
-        folders = [c.out for c in cells if c.model == model and (c.out / FEATURES).is_file()]
-        return [against.sums(np.load(folder / FEATURES)["features"]) for folder in folders]
-
-    mine = sums(REFERENCE_MODEL) if REFERENCE_MODEL in records else []
+        by_model.setdefault(cell.model, []).append(cell)
+    differences = None
+    if REFERENCE_MODEL in records:
+        extractor = load_extractor(cells[0].weights, cells[0].recipe.extractor)
+        features = extractor(reference.images)
+        differences = Differences(features, reference, by_model[REFERENCE_MODEL])
     target = best(records.get(RIVAL, []))
     models = []
     sentences = []
     for model, several in records.items():
         line = row(model, several, len(dataset), target)
-        if REFERENCE_MODEL in records and model != REFERENCE_MODEL:
-            difference = kid_difference(sums(model), mine)
-            line["difference"] = asdict(difference)
+        if differences is not None and model != REFERENCE_MODEL:
+            difference, by_class = differences.of(by_model[model])
+            line |= {"difference": asdict(difference), "differences": by_class}
             sentences.append(difference.sentence(model, REFERENCE_MODEL))
         models.append(line)
     return Comparison(settings, models, sentences)
@@ -118,10 +123,12 @@ def row(
 
     `images_to_near_best` are the images seen until its curve is within 5 % of its own best,
     `images_to_rival` until it is as good as the best of dcgan+kit (`target`); None is never, or
-    that there is no such model in the table. Where a training was stopped, `images_seen` is when.
+    that there is no such model in the table. `kimg` is what was asked for, None in a table by time;
+    where a training was stopped, `images_seen` is when.
     `undertrained` says that the curve has not flattened, None that it is too short to tell.
     """
     first = records[0]
+    kimg = None if first["budget"] else first["kimg"]
     costs: dict[str, Any] = next((r["costs"] for r in records if r["costs"]), {})
     curve = curve_of(records)
     flat = flattened(curve)
@@ -138,6 +145,7 @@ def row(
         **{k: v for k, v in costs.items() if k != "parameters"},
         "images_per_second": mean([r["images_per_second"] for r in records]),
         "sampling_images_per_second": mean([r.get("sampling_images_per_second") for r in records]),
+        "kimg": kimg,
         "images_seen": mean(seen),
         "measured_images_seen": mean([r.get("measured_images_seen") for r in records]),
         "epochs": round(float(np.mean(seen)) / images, 2),
@@ -151,6 +159,7 @@ def row(
         "recipes": recipes(records),
         "curve": [{"images_seen": seen, "value": value} for seen, value in curve],
         "difference": None,
+        "differences": [],
     }
 
 
@@ -201,7 +210,7 @@ def mean(values: Sequence[float | None]) -> float | None:
 
 def csv_line(model: dict[str, Any]) -> dict[str, Any]:
     """One row of the csv."""
-    plain = {k: v for k, v in model.items() if not isinstance(v, list | dict)}
+    plain = {k: v for k, v in model.items() if not isinstance(v, list | dict) and k != "paper"}
     plain["seeds"] = len(model["seeds"])
     plain["stopped"] = bool(model["stopped"])
     for one in model["recipes"]:
@@ -210,7 +219,9 @@ def csv_line(model: dict[str, Any]) -> dict[str, Any]:
         if one["class"] is None:
             low, high = one["interval"] or (None, None)
             plain |= {f"{name} low": low, f"{name} high": high, f"{name} floor": one["floor"]}
-    difference = model["difference"] or {}
-    low, high = difference.get("interval") or (None, None)
-    value = difference.get("value")
-    return plain | {"difference": value, "difference low": low, "difference high": high}
+    differences = {"difference": model["difference"] or {}}
+    differences |= {f"difference {one['class']}": one for one in model["differences"]}
+    for name, difference in differences.items():
+        low, high = difference.get("interval") or (None, None)
+        plain |= {name: difference.get("value"), f"{name} low": low, f"{name} high": high}
+    return plain

@@ -1,0 +1,157 @@
+"""README's tables are made of committed JSON alone, and a wrong one is seen."""
+
+from typing import Any
+
+import pytest
+
+from hqgan.report.markdown import class_table, fill, markdown_table
+
+TABLE, CLASSES, END = "<!-- table: mine -->\n", "<!-- classes: mine -->\n", "<!-- end -->\n"
+TEXT = f"before\n{TABLE}old\n{END}between\n{CLASSES}{END}after\n"
+
+
+def recipe(name: str, value: float | None, label: str | None = None, **more: Any) -> dict[str, Any]:
+    known = {"recipe": name, "class": label, "value": value, "interval": None, "floor": 0.25}
+    return known | {"n_real": 60, "n_fake": 60, "reason": None} | more
+
+
+def row(model: str, **changes: Any) -> dict[str, Any]:
+    known = {
+        "model": model,
+        "seeds": [0, 1, 2],
+        "seeds_measured": 3,
+        "generator_parameters": 736_609,
+        "images_per_second": 122.18,
+        "images_seen": 250_016.0,
+        "images_to_rival": None,
+        "undertrained": False,
+        "stopped": [],
+        "recipes": [
+            recipe("kid768", 0.00254, interval=[0.00246, 0.00264], floor=1.45e-6),
+            recipe("kid768", 0.004, "nv", interval=[0.003, 0.005], floor=2e-6),
+            recipe("kid768", 0.005, "df", floor=None, n_real=12),
+            *(recipe(name, 0.5) for name in ("fid768", "precision768", "recall768", "coverage768")),
+        ],
+        "difference": None,
+        "differences": [],
+    }
+    return known | changes
+
+
+def comparison(*models: dict[str, Any], **settings: Any) -> dict[str, Any]:
+    known = {
+        "data_checksum": "ab" * 32,
+        "reference_checksum": "cd" * 32,
+        "size": 64,
+        "split": "val",
+        "n": 824,
+        "extractor": "inception768 float32 sha256:f32244d578169d5a",
+        "by": "images",
+    }
+    return {"settings": known | settings, "models": list(models), "sentences": []}
+
+
+MINE = row("hybridq")
+RIVAL = row(
+    "dcgan+kit",
+    images_seen=50_048.0,
+    images_per_second=8.45,
+    images_to_rival=50_048,
+    undertrained=True,
+    difference={"value": 0.0012, "interval": [0.0009, 0.0015]},
+    differences=[{"class": "nv", "value": -0.0005, "interval": [-0.001, 0.0001]}],
+    paper={"says": "worse | images", "evidence": "C"},
+)
+
+
+def cells(line: str) -> list[str]:
+    return line[2:-2].split(" | ")
+
+
+def test_a_row_has_its_numbers_in_thousandths_and_its_marks() -> None:
+    head, rule, floor, mine, rival, *_ = markdown_table(comparison(MINE, RIVAL)).splitlines()
+    assert set(cells(rule)) == {"---"}
+    assert len(cells(head)) == len(cells(rule)) == 13
+    assert cells(floor)[:6] == ["floor (real images)", *"–––", "0.00145", "–"]
+    assert cells(floor)[6:10] == ["0.25"] * 4
+    assert cells(mine)[:6] == ["hybridq", "736,609", "250 × 3", "122", "2.54 [2.46, 2.64]", "–"]
+    assert cells(mine)[10] == "never"
+    assert cells(rival)[2:4] == ["50 × 3", "8.4"]
+    assert cells(rival)[5] == "+1.20 [+0.900, +1.50]"
+    assert cells(rival)[10:] == ["50,048", "undertrained, fewer images", r"worse \| images (C)"]
+
+
+def test_a_model_without_numbers_has_dashes() -> None:
+    dead = row("dead", recipes=[], undertrained=None, stopped=["diverged"], seeds_measured=0)
+    line = cells(markdown_table(comparison(MINE, dead)).splitlines()[4])
+    assert line[4:11] == ["–"] * 7
+    assert line[11] == "too short a curve, 0 of 3 seeds measured, stopped"
+
+
+def test_a_column_for_the_paper_is_there_where_it_says_something() -> None:
+    assert "the paper says" in markdown_table(comparison(MINE, RIVAL))
+    assert "the paper says" not in markdown_table(comparison(MINE))
+
+
+def test_without_inception_there_are_no_columns_for_it() -> None:
+    tiny = row("hybridq", recipes=[recipe("fd_tiny", 0.125)])
+    head, _, floor, line, *_ = markdown_table(comparison(tiny, extractor="tiny x")).splitlines()
+    assert "fd_tiny" in cells(head)
+    assert "768" not in head
+    assert len(cells(head)) == len(cells(line)) == len(cells(floor))
+
+
+def test_the_caption_says_what_the_numbers_were_made_of() -> None:
+    text = markdown_table(comparison(MINE))
+    assert f"`{'ab' * 8}`" in text
+    assert "824 generated images" in text
+    assert "Test was opened" not in text
+    table = {"name": "t", "title": "T", "missing": ["ddpm"], "warning": "Other data."}
+    openings = [{"opened": "2026-11-22T10:00:00+00:00", "snapshots": {}}]
+    final = comparison(MINE, RIVAL, split="test", table=table, test_opened=openings)
+    text = markdown_table(final)
+    assert "Test was opened once (2026-11-22)." in text
+    assert "`hqgan reproduce t --data DATA --final`" in text
+    assert "Not run yet: ddpm. Other data." in text
+    assert "C: read in the paper's abstract" in text
+    assert "C: read in the paper's abstract" not in markdown_table(comparison(MINE))
+
+
+def test_within_a_class_the_difference_stands_below_the_distance() -> None:
+    head, _, floor, mine, rival, *_ = class_table(comparison(MINE, RIVAL)).splitlines()
+    assert cells(head) == ["model", "nv (60 real)", "df (12 real)"]
+    assert cells(floor) == ["floor (real images)", "0.00200", "–"]
+    assert cells(mine) == ["hybridq", "4.00 [3.00, 5.00]", "5.00"]
+    assert cells(rival) == ["dcgan+kit", "4.00 [3.00, 5.00]<br>-0.500 [-1.00, +0.100]", "5.00"]
+
+
+def test_only_what_is_between_markers_is_made_anew() -> None:
+    results = {"mine": comparison(MINE, RIVAL)}
+    filled = fill(TEXT, results)
+    both = markdown_table(results["mine"]), class_table(results["mine"])
+    assert filled == f"before\n{TABLE}{both[0]}{END}between\n{CLASSES}{both[1]}{END}after\n"
+    assert fill(filled, results) == filled
+
+
+def test_a_number_that_no_command_wrote_is_seen() -> None:
+    results = {"mine": comparison(MINE, RIVAL)}
+    wrong = fill(TEXT, results).replace("2.54 [2.46, 2.64]", "2.04 [2.46, 2.64]")
+    assert fill(wrong, results) != wrong
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("<!-- table: yours -->\n<!-- end -->\n", "no results of a table 'yours'"),
+        ("<!-- table: mine -->\n", "not followed by <!-- end -->"),
+        ("<!-- table: mine -->\n<!-- table: mine -->\n<!-- end -->\n", "not followed by"),
+        ("<!-- table:mine -->\n<!-- end -->\n", "not followed by"),
+    ],
+)
+def test_a_wrong_marker_is_said_to_be(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        fill(text, {"mine": comparison(MINE)})
+
+
+def test_a_text_without_markers_is_left_alone() -> None:
+    assert fill("<!-- end -->\nplain\n", {}) == "<!-- end -->\nplain\n"
