@@ -50,19 +50,16 @@ def test_real_images_are_drawn_by_the_seed_and_none_is_shown_twice(real: Dataset
     assert not np.array_equal(shown, some_of(real, 1, 1))
 
 
-def test_the_file_is_a_picture_and_the_same_each_time(
-    run: Path, real: Dataset, tmp_path: Path
-) -> None:
-    file = sample_sheet(run, real, tmp_path)
+def test_the_picture_lies_beside_the_snapshot_and_is_the_same_each_time(run: Path) -> None:
+    file = sample_sheet(run, "embedded")
+    assert file.parent == run
     with Image.open(file) as image:
         assert image.width > 2 * COLUMNS * SIZE
     before = file.read_bytes()
-    assert sample_sheet(run, real, tmp_path).read_bytes() == before
+    assert sample_sheet(run / "snapshot-000001", "embedded").read_bytes() == before
 
 
-def test_a_folder_that_cannot_be_made_is_a_run_error(
-    run: Path, real: Dataset, tmp_path: Path
-) -> None:
+def test_a_folder_that_cannot_be_made_is_a_run_error(run: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="cannot write"):
-        sample_sheet(run, real, tmp_path / "file" / "out")
+        sample_sheet(run, "embedded", out=tmp_path / "file" / "out")

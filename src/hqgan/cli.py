@@ -15,7 +15,7 @@ from hqgan import cli_compare, cli_sample, cli_study
 from hqgan.cli_compare import Weights, chosen_extractor
 from hqgan.cli_data import DataPath, Json, Label, Seed, data_app
 from hqgan.console import emit, fail, say, stages, training_progress
-from hqgan.errors import HqganError, UsageError
+from hqgan.errors import HqganError, RunError, UsageError
 
 app = typer.Typer(
     name="hqgan",
@@ -117,6 +117,7 @@ def evaluate(
 ) -> None:
     """Measure a generator on val, each number beside its floor. On test once, at the end."""
     from hqgan.evaluation.run import data_of, evaluate_run
+    from hqgan.report import sample_sheet
 
     if privacy:
         from hqgan.workflows.privacy import privacy as look_for_copies
@@ -142,6 +143,11 @@ def evaluate(
         say(f"\n{one.snapshot} ({one.images_seen:,} images), {extractor}")
         for line in one.lines():
             say(line)
+    try:
+        sheet = sample_sheet(measured[-1].snapshot, path, split=split, label=label or column)
+        say(f"\npicture: {sheet}")
+    except RunError as error:  # numbers are not lost to a picture
+        say(f"\nno picture: {error}")
     copies = None
     if privacy:
         with stages() as progress:

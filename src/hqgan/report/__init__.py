@@ -2,4 +2,5 @@
 
 from hqgan.report.comparison import comparison_page as comparison_page
 from hqgan.report.probe import probe_page as probe_page
+from hqgan.report.sheet import sample_sheet as sample_sheet
 from hqgan.report.study import study_page as study_page

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hqgan.data import Dataset, to_uint8
-from hqgan.models import About, Generator, generate, load_snapshot
+from hqgan.data import Dataset, load_dataset, to_uint8
+from hqgan.models import About, Generator, find_snapshot, generate, load_snapshot
 from hqgan.report.page import DPI, STYLE, as_png, writing_to
 
 if TYPE_CHECKING:
@@ -18,19 +18,32 @@ GAP = 4  # pixels between real and generated, and between classes
 SHEET = "real-and-generated.png"
 
 
-def sample_sheet(run: Path, reference: Dataset, out: Path, seed: int = 0) -> Path:
+def sample_sheet(
+    run: Path,
+    data: str,
+    *,
+    split: str = "val",
+    label: str | None = None,
+    out: Path | None = None,
+    seed: int = 0,
+) -> Path:
     """Write OUT/real-and-generated.png; returns its path.
 
     Args:
         run: a run folder, whose newest snapshot is drawn, or a snapshot.
-        reference: real images with the classes of the run.
-        out: a folder.
+        data: what the run was trained on; its `split` is shown.
+        split: "train", "val" or "test".
+        label: the column used as class.
+        out: a folder; None is the one that the snapshot lies in.
         seed: of the latents, and of which real images are shown.
 
     Raises:
         RunError: no snapshot, or a folder that cannot be written.
     """
-    generator, about = load_snapshot(run)
+    snapshot = find_snapshot(run)
+    generator, about = load_snapshot(snapshot)
+    reference = load_dataset(data, split, generator.size, label=label)
+    out = out or snapshot.parent
     with writing_to(out):
         (out / SHEET).write_bytes(as_png(sheet_figure(generator, about, reference, seed)))
     return out / SHEET
