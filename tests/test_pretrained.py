@@ -10,13 +10,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import package_weights
 import pytest
 import torch
 import yaml
-from package_weights import package
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from hqgan import cli, pretrained
 from hqgan.config import load_config, read_config
@@ -26,8 +24,10 @@ from hqgan.evaluation import load_extractor
 from hqgan.evaluation.run import evaluate_run
 from hqgan.models import generate, load_snapshot
 from hqgan.training import Callbacks, load_state, train
+from hqgan.workflows import packaging, sample
 from hqgan.workflows.augment import augment
 from hqgan.workflows.demo import draw_finished
+from hqgan.workflows.packaging import package
 from small_runs import CLASSES, SIZE, fingerprint, tiny_config, tiny_dataset, write_folders
 
 NO_CIRCUITS = "generator.twin=zeros"  # no kernel is compiled
@@ -106,12 +106,17 @@ def test_what_is_packaged_is_small_whole_and_labelled(shelf: Path) -> None:
         _, about = load_snapshot(folder)
         metrics = json.loads((folder / "metrics.json").read_text())
         assert (metrics["name"], metrics["images_seen"]) == (folder.name, about.images_seen)
+        data = metrics["training_data"]
+        assert about.origin is not None
+        assert (about.origin.name, about.origin.data) == (folder.name, data["name"])
+        assert about.origin.licence == data["licence"]
         assert metrics["recipes"]
         card = (folder / "README.md").read_text()
         front = yaml.safe_load(card.split("---")[1])
         assert front["license"] == "cc-by-nc-4.0"
         assert "for research, not\nfor diagnosis" in card
         assert f"--pretrained {folder.name}" in card
+        assert re.search(r"`training-images.sha256` .*tells exactly\s+whether", card, re.DOTALL)
         seen = pretrained.seen_images(folder)
         assert seen is not None
         assert 0 < len(seen) <= sum(about.class_counts)
@@ -121,7 +126,7 @@ def test_what_is_packaged_is_small_whole_and_labelled(shelf: Path) -> None:
 
 def test_half_precision_hardly_moves_its_images(run: Path, shelf: Path) -> None:
     moved = np.abs(pixels(run) - pixels(shelf / "tiny-32")).max()
-    assert moved <= package_weights.MOST_GREY_LEVELS
+    assert moved <= packaging.MOST_GREY_LEVELS
     stored = load_file(shelf / "tiny-32" / "model.safetensors")
     assert {w.dtype for w in stored.values() if w.is_floating_point()} == {torch.float16}
     assert load_snapshot(shelf / "tiny-32")[0].decoder.to_rgb.weight.dtype == torch.float32
@@ -129,11 +134,12 @@ def test_half_precision_hardly_moves_its_images(run: Path, shelf: Path) -> None:
 
 def test_the_card_holds_the_last_full_measurement(run: Path, shelf: Path) -> None:
     lines = (run / "evaluation.jsonl").read_text().splitlines()
-    full = [r for r in map(json.loads, lines) if r["floor"] is not None]
+    full = [r for r in map(json.loads, lines) if not r["curve"]]
     kept = json.loads((shelf / "tiny-32" / "metrics.json").read_text())["recipes"]
     assert kept == full
     card = (shelf / "tiny-32" / "README.md").read_text()
-    assert f"| val | {full[0]['recipe']} | all | {full[0]['value']:.4g} |" in card
+    first = next(record for record in full if record["value"] is not None)
+    assert f"| val | {first['recipe']} | all | {first['value']:.4g} |" in card
     assert "`generator.twin: None -> 'zeros'`" in card
     (command,) = re.findall(r"hqgan (train --init (?:.*\\\n)*.*)", card)
     values = shlex.split(command.replace("PATH", "embedded"))
@@ -163,7 +169,7 @@ def test_what_cannot_be_packaged_is_refused(
     (other / "config.yaml").write_text(yaml.safe_dump(tuned))
     with pytest.raises(RunError, match="holds other images"):
         package(other, "mine", out=tmp_path, **TINY)
-    monkeypatch.setattr(package_weights, "LARGEST", 1000)
+    monkeypatch.setattr(packaging, "LARGEST", 1000)
     with pytest.raises(RunError, match=r"at most 0\.001 MB go into the package"):
         package(run, "mine", out=tmp_path, **TINY)
     assert not (tmp_path / "mine").exists()
@@ -257,6 +263,88 @@ def test_fine_tuning_by_name_takes_generator_and_critic_and_resumes_anywhere(
     assert any("continuing" in line for line in said)
 
 
+def test_its_licence_goes_wherever_its_images_and_weights_go(
+    packaged: Path, elsewhere: Path
+) -> None:
+    """Into samples of it, runs fine-tuned from it in whatever way, and data augmented by these."""
+    of_it = sample(packaged, elsewhere / "of-it", n=3)
+    new, settings = tiny_dataset((5, 5, 5), ("mel", "naevus", "scc")), (NO_CIRCUITS,)
+    train(tiny_config(0.008, "init.run=tiny-32", *settings), elsewhere / "one", new)
+    train(tiny_config(0.016, "init.run=tiny-32", *settings), elsewhere / "one", new)  # resumed
+    other = write_folders(elsewhere / "data", train=4)
+    config = tiny_config(0.008, "init.run=one", *settings, data=other)
+    augmented = augment(config, elsewhere / "augmented", per_class=5, **OFF)
+    cards = [
+        elsewhere / "of-it" / "README.md",
+        *(snapshot / "README.md" for snapshot in (elsewhere / "one").glob("snapshot-*")),
+        elsewhere / "augmented" / "README.md",
+    ]
+    assert len(cards) == 4
+    terms = "tiny-32 learned from Smooth pictures, whose licence (CC BY-NC 4.0) extends to"
+    for card in cards:
+        assert terms in card.read_text(), card
+    assert of_it.origin is not None
+    assert of_it.origin.licence == "CC BY-NC 4.0"
+    assert augmented.origin == vars(of_it.origin)
+    again = augment(config, elsewhere / "augmented", per_class=5, **OFF)
+    assert again.origin == augmented.origin
+    (elsewhere / "plain").mkdir()
+    train(tiny_config(0.008, *settings), elsewhere / "mine", new)
+    mine = sample(elsewhere / "mine", elsewhere / "plain", n=3)
+    assert mine.origin is None
+    assert "It is not known here" in (elsewhere / "plain" / "README.md").read_text()
+
+
+def test_augment_asks_for_data_in_words_that_fit_and_takes_those_of_the_environment(
+    packaged: Path, data: Path, elsewhere: Path, hqgan: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HQGAN_DATA", raising=False)
+    order = ("augment", "--pretrained=tiny-32", "--per-class=9", "--out=out")
+    order += ("--no-copy-filter", "--no-class-filter")
+    code, said = hqgan(*order)
+    assert code == 2
+    assert "name data with --data, or in HQGAN_DATA" in " ".join(said.split())
+    monkeypatch.setenv("HQGAN_DATA", str(data))
+    code, said = hqgan(*order)
+    assert code == 0, said
+    assert (elsewhere / "out" / "manifest.csv").is_file()
+
+
+def test_a_number_without_a_floor_is_in_the_card_and_a_point_of_a_curve_is_not(
+    run: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "run"
+    shutil.copytree(run, other)
+    records = other / "evaluation.jsonl"
+    plain = json.loads(records.read_text().splitlines()[0]) | {"floor": None}
+    before = {key: value for key, value in plain.items() if key != "curve"}
+    lines = [
+        plain | {"recipe": "extrapolated", "reason": "floors would take minutes"},
+        plain | {"recipe": "of-a-curve", "curve": True},
+        before | {"recipe": "unmarked"},
+        plain | {"recipe": "impossible", "value": None, "reason": "too few images"},
+    ]
+    with records.open("a") as handle:
+        handle.writelines(json.dumps(line) + "\n" for line in lines)
+    card = (package(other, "mine", out=tmp_path, **TINY) / "README.md").read_text()
+    row = next(line for line in card.splitlines() if "extrapolated" in line)
+    assert row.endswith("|  |  | 12 | 12 | floors would take minutes |")
+    assert "| val | impossible | all |  |  |  | 12 | 12 | too few images |" in card
+    assert "of-a-curve" not in card
+    assert "unmarked" not in card
+
+
+def test_a_critic_beyond_half_precision_is_not_stored(run: Path, tmp_path: Path) -> None:
+    other = tmp_path / "run"
+    shutil.copytree(run, other)
+    state = load_state(other)
+    next(iter(state["trainer"]["critic"].values())).fill_(1e6)
+    torch.save(state, other / "state.pt")
+    with pytest.raises(RunError, match=r"half precision does not .*65504.*leave out --critic"):
+        package(other, "mine", critic=True, out=tmp_path, **TINY)
+    assert package(other, "mine", out=tmp_path, **TINY).is_dir()
+
+
 def test_the_packaged_critic_is_that_of_the_run(packaged: Path, run: Path) -> None:
     kept = load_file(packaged / "critic.safetensors")
     for name, weight in load_state(run)["trainer"]["critic"].items():
@@ -272,6 +360,11 @@ def test_the_critic_may_be_absent_but_not_damaged(
     config, said = tiny_config(0.008, "init.run=tiny-32", NO_CIRCUITS), []
     critic.write_bytes(b"no weights")
     with pytest.raises(RunError, match=r"critic.safetensors cannot be loaded .* install hqgan"):
+        train(config, tmp_path / "run", tiny_dataset())
+    weights = load_file(packaged / "critic.safetensors")
+    next(iter(weights.values())).fill_(torch.inf)
+    save_file(weights, critic)
+    with pytest.raises(RunError, match=r"is damaged: .* NaN or infinite; install hqgan again"):
         train(config, tmp_path / "run", tiny_dataset())
     critic.unlink()
     train(config, tmp_path / "run", tiny_dataset(), Callbacks(message=said.append))
@@ -318,6 +411,12 @@ def test_held_out_images_that_it_was_trained_on_are_recognised(
     config = tiny_config(0.008, "init.run=tiny-32", NO_CIRCUITS, data=leaking)
     with pytest.raises(DataError, match=message):
         augment(config, tmp_path / "out", per_class=9, **OFF)
+    # ... even if that is all there is, without its run.
+    train(tiny_config(0.008, "init.run=tiny-32", NO_CIRCUITS, data=data), tmp_path / "run")
+    alone = tmp_path / "shared"
+    shutil.copytree(tmp_path / "run" / "snapshot-00.008", alone)
+    with pytest.raises(DataError, match=message):
+        augment(alone, tmp_path / "out", data=str(leaking), per_class=9, **OFF)
     assert not (tmp_path / "out").exists()
 
 
@@ -328,7 +427,9 @@ def test_other_data_get_a_warning_and_other_classes_advice(packaged: Path, tmp_p
             with Image.open(file) as image:
                 Image.fromarray(255 - np.asarray(image)).save(file)
     result = augment(packaged, tmp_path / "out", data=str(fewer), per_class=4, **OFF)
-    assert any("None of them is in val or test" in warning for warning in result.warnings)
+    (note,) = (one for one in result.warnings if "not on this train split" in one)
+    assert "was trained on images of Smooth pictures" in note
+    assert "in val or test pixel for pixel, but one that was resized" in note
     other = write_folders(tmp_path / "other", ("mel", "scc"))
     with pytest.raises(DataError, match=r"makes bkl, mel, nv, but .* --init starts from other"):
         augment(packaged, tmp_path / "new", data=str(other), per_class=4, **OFF)

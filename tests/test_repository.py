@@ -13,6 +13,7 @@ import yaml
 from hatchling.builders.wheel import WheelBuilder
 
 import hqgan
+from hqgan.pretrained import FOLDER, METRICS, pretrained_names
 from hqgan.report.markdown import fill
 
 ROOT = Path(__file__).parents[1]
@@ -29,16 +30,30 @@ def test_the_version_is_said_once() -> None:
 def test_the_citation_names_this_version_and_the_paper() -> None:
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert citation["version"] == PROJECT["version"]
-    assert citation["license"] == PROJECT["license"]
+    assert citation["license"] == PROJECT["license"].split(" AND ")
     assert {"cff-version", "title", "message", "authors"} <= set(citation)
     identifiers = [i["value"] for r in citation["references"] for i in r["identifiers"]]
     assert "arXiv:2506.21015" in identifiers
 
 
+def test_the_licences_of_packaged_generators_are_declared_and_explained() -> None:
+    notice = (ROOT / "NOTICE").read_text()
+    for licence in PROJECT["license"].split(" AND "):
+        assert f"SPDX: {licence};" in notice
+    for name in pretrained_names():
+        metrics = json.loads((FOLDER / name / METRICS).read_text())
+        licence = metrics["training_data"]["licence"].replace(" ", "-")
+        assert licence in PROJECT["license"].split(" AND "), name
+        assert metrics["training_data"]["name"] in notice, name
+
+
 def test_the_wheel_holds_every_file_of_the_package(tmp_path: Path) -> None:
     """Presets, the split of HAM10000 and the typing marker are read where hqgan is installed."""
     wheel = next(WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"]))
-    packed = {n for n in zipfile.ZipFile(wheel).namelist() if n.startswith("hqgan/")}
+    names = zipfile.ZipFile(wheel).namelist()
+    packed = {n for n in names if n.startswith("hqgan/")}
+    licences = {n.rpartition("licenses/")[2] for n in names if "/licenses/" in n}
+    assert licences == set(PROJECT["license-files"])
     source = {
         str(file.relative_to(ROOT / "src"))
         for file in (ROOT / "src" / "hqgan").rglob("*")

@@ -25,7 +25,7 @@ def sample(
     as_json: Json = False,
 ) -> None:
     """Write synthetic images as OUT/<class>/*.png and OUT/grid.png."""
-    from hqgan.pretrained import chosen, credit
+    from hqgan.pretrained import chosen
     from hqgan.workflows import sample as run_sampling
 
     source = chosen(run, pretrained)
@@ -34,8 +34,9 @@ def sample(
             source, out, per_class=per_class, n=n, like=like, seed=seed, progress=progress
         )
     say(f"{result.files} images in {result.out}, overview in {result.grid}")
-    if pretrained is not None:
-        say(f"{pretrained}: {credit(source)}, not for diagnosis; more in {source / 'README.md'}")
+    if result.origin:
+        credit = f"{result.origin.name}: {result.origin.credit()}"
+        say(f"{credit}, not for diagnosis; terms in {Path(result.out) / 'README.md'}")
     if as_json:
         emit(asdict(result))
 

@@ -53,7 +53,8 @@ def augment(
 ) -> None:
     """Write a balanced training set of real and synthetic images. The same command continues."""
     from hqgan.config import load_config
-    from hqgan.pretrained import chosen, credit
+    from hqgan.models import Origin
+    from hqgan.pretrained import chosen
     from hqgan.workflows.augment import augment as run_augmentation
 
     training = {"--preset": preset, "--set": assignments, "--size": size, "--kimg": kimg}
@@ -96,8 +97,10 @@ def augment(
     for line in result.lines():
         say(line)
     say(f"{result.files:,} images in {result.out}, train split only; overview in {result.grid}")
-    if given and pretrained:
-        say(f"{pretrained}: {credit(given)}")
+    if result.origin:
+        origin = Origin(**result.origin)
+        credit = f"{origin.name}: {origin.credit()}"
+        say(f"{credit}, not for diagnosis; terms in {Path(result.out) / 'README.md'}")
     if as_json:
         emit(asdict(result))
 

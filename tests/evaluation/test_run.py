@@ -142,12 +142,18 @@ def test_an_impossible_order_is_refused(
         evaluate_run(run, "embedded", extractor, **order)
 
 
-def test_the_data_of_a_run_are_in_its_configuration(run: Path, tmp_path: Path) -> None:
+def test_the_data_of_a_run_are_in_its_configuration(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert data_of(run) == data_of(run / "snapshot-00.016") == ("embedded", None)
     alone = tmp_path / "alone" / "snapshot"
     shutil.copytree(run / "snapshot-00.016", alone)
-    with pytest.raises(UsageError, match="say with --data what to compare it with"):
+    monkeypatch.delenv("HQGAN_DATA", raising=False)
+    with pytest.raises(UsageError, match="name data with --data, or in HQGAN_DATA"):
         data_of(alone)
+    monkeypatch.setenv("HQGAN_DATA", "/images")
+    assert data_of(alone) == ("/images", None)
+    assert data_of(run) == ("embedded", None)
     with pytest.raises(RunError, match="does not exist"):
         data_of(tmp_path / "typo")
     config = (run / "config.yaml").read_text()

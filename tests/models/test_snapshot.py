@@ -12,6 +12,7 @@ from hqgan.errors import RunError, UsageError
 from hqgan.models import (
     About,
     HybridQGenerator,
+    Origin,
     build_critic,
     build_generator,
     find_snapshot,
@@ -49,6 +50,26 @@ def test_a_snapshot_gives_back_the_same_images_and_origin(
     assert about == ABOUT
     assert not loaded.training
     assert torch.equal(images(loaded, [0, 1], 3), images(generator, [0, 1], 3))
+
+
+def test_the_licence_of_a_packaged_generator_goes_with_what_was_fine_tuned_from_it(
+    generator: HybridQGenerator, saved: Path, tmp_path: Path
+) -> None:
+    assert "packaged" not in (saved / "README.md").read_text()
+    origin = Origin("lesions-64", "Lesions", "CC BY-NC 4.0", "A. Author, 2020.")
+    save_snapshot(generator, tmp_path / "tuned", replace(ABOUT, origin=origin))
+    assert load_snapshot(tmp_path / "tuned")[1].origin == origin
+    card = (tmp_path / "tuned" / "README.md").read_text()
+    assert "lesions-64 learned from Lesions, whose licence (CC BY-NC 4.0) extends to these" in card
+    assert "A. Author, 2020." in card
+    about = tmp_path / "tuned" / "hqgan.json"
+    fields = json.loads(about.read_text())
+    about.write_text(json.dumps(fields | {"origin": {**fields["origin"], "licence": 4}}))
+    with pytest.raises(RunError, match="expected words"):
+        load_snapshot(tmp_path / "tuned")
+    del fields["origin"]  # as hqgan wrote it before
+    about.write_text(json.dumps(fields))
+    assert load_snapshot(tmp_path / "tuned")[1] == ABOUT
 
 
 def test_it_has_the_format_of_the_hub(saved: Path) -> None:

@@ -4,6 +4,7 @@ Every measurement is appended to RUN/evaluation.jsonl, one line a recipe, with i
 """
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,7 +120,8 @@ def evaluate_run(
             diversity = evaluate_diversity(images, labels, reference, extractor, seed)
             records += [result.as_json() for result in diversity]
         measurements.append(Measurement(snapshot, about.images_seen, records))
-        append(snapshot.parent / RECORDS, about, snapshot, records, final)
+        stamp = {"final": final, "curve": curve}
+        append(snapshot.parent / RECORDS, about, snapshot, records, stamp)
     return measurements
 
 
@@ -151,18 +153,22 @@ def class_mixed_fakes(
 
 
 def append(
-    file: Path, about: About, snapshot: Path, records: list[dict[str, Any]], final: bool
+    file: Path,
+    about: About,
+    snapshot: Path,
+    records: list[dict[str, Any]],
+    stamp: dict[str, bool],
 ) -> None:
-    """Add the measurements to the run's record.
+    """Add the measurements to the run's record, `stamp` in every line.
 
     One that cannot be written costs nothing, except on test: RunError, for its opening is recorded.
     """
-    origin = {"snapshot": snapshot.name, "images_seen": about.images_seen, "final": final}
+    origin = {"snapshot": snapshot.name, "images_seen": about.images_seen, **stamp}
     try:
         with file.open("a", encoding="utf-8") as handle:
             handle.writelines(json.dumps({**origin, **record}) + "\n" for record in records)
     except OSError as error:
-        if final:
+        if stamp["final"]:
             raise RunError(
                 f"the test split is opened on record only, and {file} cannot be written: "
                 f"{error.strerror}"
@@ -172,8 +178,10 @@ def append(
 def data_of(path: Path) -> tuple[str, str | None]:
     """Where the data of a run (or of a snapshot in it) are, and the column used as class.
 
+    A snapshot by itself does not say, nor does a packaged generator: $HQGAN_DATA then does.
+
     Raises:
-        UsageError: a snapshot by itself does not say.
+        UsageError: neither says.
         DataError: they were moved.
     """
     find_snapshot(path)
@@ -186,4 +194,9 @@ def data_of(path: Path) -> tuple[str, str | None]:
                     "they are"
                 )
             return data.path, data.label
-    raise UsageError(f"{path} is no run folder, so say with --data what to compare it with")
+    if named := os.environ.get("HQGAN_DATA"):
+        return named, None
+    raise UsageError(
+        f"{path} is no run folder, which would say where its data are; name data with --data, or "
+        "in HQGAN_DATA"
+    )

@@ -10,9 +10,11 @@ from hqgan.models.registry import build_critic as build_critic
 from hqgan.models.registry import build_generator as build_generator
 from hqgan.models.registry import parameter_count as parameter_count
 from hqgan.models.snapshot import About as About
+from hqgan.models.snapshot import Origin as Origin
 from hqgan.models.snapshot import find_snapshot as find_snapshot
 from hqgan.models.snapshot import generate as generate
 from hqgan.models.snapshot import latents as latents
 from hqgan.models.snapshot import load_snapshot as load_snapshot
+from hqgan.models.snapshot import read_about as read_about
 from hqgan.models.snapshot import save_snapshot as save_snapshot
 from hqgan.models.snapshot import snapshots as snapshots

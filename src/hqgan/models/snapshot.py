@@ -22,11 +22,38 @@ ABOUT = "hqgan.json"  # beside the Hub's own files
 
 
 @dataclass(frozen=True)
+class Origin:
+    """A packaged generator whose training data live on in whatever comes of it.
+
+    `name` is the generator's, `data` and `licence` are those of its training data, `source` says
+    whom to cite for them.
+    """
+
+    name: str
+    data: str
+    licence: str
+    source: str
+
+    def credit(self) -> str:
+        """What its images are, to stand beside every picture of it."""
+        return f"synthetic images, learned from {self.data} ({self.licence})"
+
+    def terms(self, covered: str) -> str:
+        """Under which licence `covered` stands therefore, and whom to cite."""
+        cited = f" Source of these data: {self.source}" if self.source else ""
+        return (
+            f"The packaged generator {self.name} learned from {self.data}, whose licence "
+            f"({self.licence}) extends to {covered}.{cited}"
+        )
+
+
+@dataclass(frozen=True)
 class About:
     """What a snapshot knows of its origin, besides the constructor arguments in config.json.
 
     `class_counts` are the training images of each class; `data_checksum` is the sha256 of the
-    training data.
+    training data; `origin` is the packaged generator that this one is, or was fine-tuned from,
+    itself or by way of others.
     """
 
     generator: str
@@ -36,6 +63,7 @@ class About:
     seed: int
     preset: str
     data_checksum: str
+    origin: Origin | None = None
 
 
 def save_snapshot(generator: Generator, folder: Path, about: About) -> None:
@@ -59,11 +87,8 @@ def load_snapshot(path: Path) -> tuple[Generator, About]:
         RunError: where there is no snapshot, or it is damaged.
     """
     folder = find_snapshot(path)
+    about = read_about(folder)
     try:
-        fields = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-        lists = {name: tuple(fields[name]) for name in ("classes", "class_counts")}
-        about = About(**(fields | lists))
-        check(about)
         arguments = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         generator = GENERATORS[about.generator](**arguments)
         load_model(generator, folder / "model.safetensors")
@@ -73,10 +98,28 @@ def load_snapshot(path: Path) -> tuple[Generator, About]:
         if broken:
             raise ValueError(f"{broken[0]} is NaN or infinite")
     except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
-        raise RunError(
-            f"the snapshot {folder} cannot be loaded ({error}); take another one or train again"
-        ) from error
+        raise damaged(folder, error) from error
     return generator.eval(), about
+
+
+def read_about(folder: Path) -> About:
+    """The origin of a snapshot; RunError where it is damaged."""
+    try:
+        fields = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        lists = {name: tuple(fields[name]) for name in ("classes", "class_counts")}
+        origin = fields.get("origin")
+        about = About(**(fields | lists | {"origin": origin and Origin(**origin)}))
+        check(about)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise damaged(folder, error) from error
+    return about
+
+
+def damaged(folder: Path, error: Exception) -> RunError:
+    """The refusal of a snapshot."""
+    return RunError(
+        f"the snapshot {folder} cannot be loaded ({error}); take another one or train again"
+    )
 
 
 def check(about: About) -> None:
@@ -90,6 +133,8 @@ def check(about: About) -> None:
         raise ValueError(f"{len(counts)} class_counts for {len(about.classes)} classes")
     if not isinstance(about.images_seen, int):
         raise ValueError(f"images_seen is {about.images_seen!r}, expected a number")
+    if about.origin and not all(isinstance(text, str) for text in vars(about.origin).values()):
+        raise ValueError(f"origin is {about.origin}, expected words")
 
 
 def find_snapshot(path: Path) -> Path:
@@ -141,6 +186,7 @@ def model_card(about: About) -> str:
         f"| {name} | {count} |"
         for name, count in zip(about.classes, about.class_counts, strict=True)
     )
+    terms = about.origin.terms("these weights and what they make") if about.origin else ""
     return f"""---
 library_name: hqgan
 tags: [hqgan, image-generation, quantum, dermatology, synthetic]
@@ -151,6 +197,7 @@ Generator weights (moving average) after {about.images_seen:,} training images, 
 `{about.preset}`, seed {about.seed}, made by [hqgan](https://arxiv.org/abs/2506.21015).
 Every image it makes is **synthetic, for research, not for diagnosis**.
 The licence of the training data extends to what is learned from them: check it before you share.
+{terms}
 
 | class | training images |
 | --- | --- |

@@ -6,10 +6,10 @@ A folder is a snapshot (see `hqgan.models.snapshot`) with these files beside it:
     critic.safetensors      optional: the critic it was trained with, for fine-tuning
     training-images.sha256  optional: 32 bytes for each training image, see `hqgan.data.leaks`
 
-`studies/package_weights.py` makes them of a run. Whatever hqgan finds in FOLDER has a name.
+`python -m hqgan.workflows.packaging` makes them of a run. Whatever hqgan finds in FOLDER has a
+name.
 """
 
-import json
 from pathlib import Path
 
 from hqgan.errors import RunError, UsageError, did_you_mean
@@ -83,12 +83,6 @@ def locate(run: str) -> Path:
             f"{did_you_mean(path.name, known)}"
         )
     return path
-
-
-def credit(folder: Path) -> str:
-    """What its images are and whose they come from, to stand beside every picture of it."""
-    data = json.loads((folder / METRICS).read_text(encoding="utf-8"))["training_data"]
-    return f"synthetic images, learned from {data['name']} ({data['licence']})"
 
 
 def seen_images(folder: Path) -> frozenset[bytes] | None:

@@ -65,6 +65,9 @@ def critic_weights(run: Path) -> dict[str, Tensor] | None:
         stored = load_file(file)
     except (OSError, SafetensorError) as error:
         raise RunError(f"{file} cannot be loaded ({error}); install hqgan again") from error
+    broken = [name for name, w in stored.items() if not w.isfinite().all()]
+    if broken:
+        raise RunError(f"{file} is damaged: {broken[0]} is NaN or infinite; install hqgan again")
     # Kept in half precision; means over classes are taken in float32.
     return {name: w.float() if w.is_floating_point() else w for name, w in stored.items()}
 

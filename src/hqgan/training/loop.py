@@ -7,7 +7,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,15 @@ from safetensors import SafetensorError
 
 from hqgan.data import Dataset, load_dataset, require_trainable, save_grid, to_uint8
 from hqgan.errors import DataError, HqganError, RunError, UsageError
-from hqgan.models import About, Generator, generate, parameter_count
+from hqgan.models import (
+    About,
+    Generator,
+    Origin,
+    find_snapshot,
+    generate,
+    parameter_count,
+    read_about,
+)
 from hqgan.pretrained import locate
 from hqgan.schema import Config
 from hqgan.training.adversarial import AdversarialTrainer
@@ -161,13 +169,18 @@ class Training:
         self.seconds = 0.0  # of work, since the run began
         self.preparation = (0, 0.0)  # images and seconds of it before the first step
         self.budget = math.inf
+        self.origin: Origin | None = None
         state = fabric.broadcast(run.load_state() if run else None)
         if state is not None:
             with explained(out / STATE):
                 self.load_state_dict(state)
             tell.message(f"continuing {out} at {self.seen:,} images")
         elif config.init is not None:
-            tell.message(start_from(locate(config.init.run), self.trainer, config.init))
+            source = locate(config.init.run)
+            tell.message(start_from(source, self.trainer, config.init))
+            self.origin = read_about(find_snapshot(source)).origin
+            if self.origin:
+                tell.message(self.origin.terms("this run and what it makes"))
         else:
             self.prepare()
         if run:
@@ -265,6 +278,7 @@ class Training:
             seed=self.config.seed,
             preset=self.config.preset,
             data_checksum=self.dataset.checksum,
+            origin=self.origin,
         )
         return self.run.save_snapshot(average, about, kimg)
 
@@ -290,6 +304,7 @@ class Training:
             "trainer": self.trainer.state_dict(),
             "guard": self.guard.state_dict(),
             "recent": self.recent.state_dict(),
+            "origin": self.origin and asdict(self.origin),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -308,6 +323,8 @@ class Training:
         self.trainer.load_state_dict(state["trainer"])
         self.guard.load_state_dict(state["guard"])
         self.recent.load_state_dict(state["recent"])
+        origin = state.get("origin")  # absent from states of hqgan before it was kept
+        self.origin = origin and Origin(**origin)
 
 
 def resolved(config: Config, fabric: Fabric) -> Config:

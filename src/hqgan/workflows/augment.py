@@ -47,6 +47,7 @@ class Augmented:
         snapshot: of the generator.
         grid: a picture, two rows a class, real and synthetic.
         warnings: sentences for the user.
+        origin: the packaged generator that made the images, or that it was fine-tuned from.
     """
 
     files: int
@@ -59,6 +60,7 @@ class Augmented:
     snapshot: str
     grid: str
     warnings: list[str]
+    origin: dict[str, str] | None = None  # absent from results of hqgan before it was kept
 
     def lines(self) -> list[str]:
         """An aligned table for people; shares are of the images made, recall is of real ones."""
@@ -135,7 +137,9 @@ def augment(
     else:
         generator, about = load_snapshot(source)
         run, size, origin = source, generator.size, str(source)
-        data, label = (data, label) if data else data_of(source)
+        if data is None:
+            data, column = data_of(source)
+            label = label or column
         settings = {"snapshot": digest(find_snapshot(run) / "model.safetensors")}
     require_outside(data, out)
     real, held_out = splits(data, label, size, tell, val_needed=copy_filter or class_filter)
@@ -258,6 +262,7 @@ def fill(
         snapshot=str(snapshot),
         grid=str(folder.draw(rows)),
         warnings=warnings,
+        origin=asdict(about.origin) if about.origin else None,
     )
     facts = Facts(
         about, folder.settings, real, reports, copies if filtered else None, judge, warnings

@@ -37,6 +37,14 @@ def dataset_card(facts: Facts) -> str:
         for one, count in zip(facts.reports, real.counts, strict=True)
     )
     warnings = "".join(f"- {text}\n" for text in facts.warnings) or "None.\n"
+    origin = about.origin
+    inherited = (
+        f"\n- The packaged generator that it is, or was fine-tuned from: {origin.name}, which "
+        f"learned from {origin.data}."
+        if origin
+        else ""
+    )
+    terms = origin.terms("the synthetic images") if origin else ""
     return f"""---
 pretty_name: Skin lesions, real and synthetic
 license: other
@@ -74,13 +82,14 @@ training seed {about.seed}.
 - Snapshot (sha256 of its weights): `{settings["snapshot"]}`
 - Seed of the synthetic images: {settings["seed"]}
 - Training data (sha256 of the train split): `{real.checksum}`
-- The generator's own training data: {own_data(facts)}
+- The generator's own training data: {own_data(facts)}{inherited}
 
 ## Warnings
 {warnings}
 ## Licence
 The licence of the training data extends to the real images and to what was learned from them, the
 synthetic ones included. It is not known here: look it up and name it before you share this folder.
+{terms}
 
 Made by [hqgan](https://arxiv.org/abs/2506.21015).
 """

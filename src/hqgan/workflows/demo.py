@@ -10,7 +10,7 @@ from hqgan.data import Dataset, load_dataset, save_grid, to_uint8
 from hqgan.evaluation import load_extractor
 from hqgan.evaluation.run import RECORDS, evaluate_run
 from hqgan.models import Generator, generate, load_snapshot
-from hqgan.pretrained import credit, find_pretrained, pretrained_names
+from hqgan.pretrained import find_pretrained, pretrained_names
 from hqgan.training import Callbacks, Result, train
 from hqgan.workflows.sample import spare_compilation
 
@@ -96,7 +96,12 @@ def draw_finished(name: str, out: Path) -> Finished:
     spare_compilation(generator, COLUMNS * len(about.classes))
     rows = np.concatenate([row(generator, y) for y in range(len(about.classes))])
     picture = save_grid(rows, out / f"{name}.png", COLUMNS)
-    return Finished(name, str(picture), about.classes, credit(folder))
+    return Finished(
+        name,
+        str(picture),
+        about.classes,
+        about.origin.credit() if about.origin else "synthetic images",
+    )
 
 
 def row(generator: Generator, y: int) -> np.ndarray:

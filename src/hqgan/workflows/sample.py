@@ -10,21 +10,26 @@ import numpy as np
 from hqgan.data import class_folders, open_source, save_grid, save_png, to_uint8
 from hqgan.errors import RunError, UsageError
 from hqgan.evaluation import reference_class_mix
-from hqgan.models import About, Generator, generate, load_snapshot
+from hqgan.models import About, Generator, Origin, generate, load_snapshot
 from hqgan.quantum import QuantumLayer
 
 GRID_COLUMNS = 8
 FEW, SMALL = 256, 8  # images, qubits
+CARD = "README.md"
 
 
 @dataclass(frozen=True)
 class Sampled:
-    """What was written; the keys of `hqgan sample --json`."""
+    """What was written; the keys of `hqgan sample --json`.
+
+    `origin` is the packaged generator that made the images, or that it was fine-tuned from.
+    """
 
     files: int
     per_class: dict[str, int]
     out: str
     grid: str
+    origin: Origin | None
 
 
 def sample(
@@ -37,10 +42,12 @@ def sample(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Sampled:
-    """Write OUT/<class>/<number>.png and OUT/grid.png with images of the newest snapshot of `run`.
+    """Write OUT/<class>/<number>.png, grid.png and README.md with the newest snapshot of `run`.
 
     Image i of a class depends on the seed and i alone: a larger order repeats the images of a
-    smaller one.
+    smaller one, up to a grey level, for sums are rounded otherwise in another batch, and by the
+    circuit kernel, which orders of at most `FEW` images do without. The same order gives the same
+    files.
 
     Args:
         run: a run folder or a snapshot.
@@ -76,6 +83,9 @@ def sample(
     done = 0
     written = [0] * len(about.classes)
     try:
+        out.mkdir(parents=True, exist_ok=True)
+        text = sample_card(about, len(labels), generator.size, seed)
+        (out / CARD).write_bytes(text.encode("utf-8", "replace"))
         for batch in generate(generator, labels, seed):
             for image in to_uint8(batch):
                 y = labels[done]
@@ -90,7 +100,32 @@ def sample(
     except OSError as error:
         raise RunError(f"cannot write to {out}: {error.strerror}; choose another --out") from error
     named = dict(zip(about.classes, counts, strict=True))
-    return Sampled(files=len(labels), per_class=named, out=str(out), grid=str(grid))
+    return Sampled(len(labels), named, str(out), str(grid), about.origin)
+
+
+def sample_card(about: About, images: int, size: int, seed: int) -> str:
+    """README.md beside the images: what they are, and whose licence extends to them."""
+    licence = (
+        f"{about.origin.terms('these images')}\n\nSo does that of any other data it was fine-tuned "
+        "on: look that up before you share them."
+        if about.origin
+        else "The licence of the training data extends to these images. It is not known here: look "
+        "it up and name it before you share them."
+    )
+    return f"""# Synthetic skin-lesion images
+
+{images:,} images of {size} pixels in a folder a class, made by
+[hqgan](https://arxiv.org/abs/2506.21015). **Every one is synthetic, for research, not for
+diagnosis.**
+
+- Generator: `{about.generator}`, preset `{about.preset}`, {about.images_seen:,} images seen, \
+training seed {about.seed}.
+- Seed of these images: {seed}
+- Training data (sha256 of the train split): `{about.data_checksum}`
+
+## Licence
+{licence}
+"""
 
 
 def class_mix(about: About, n: int, like: str | None) -> list[int]:

@@ -1,7 +1,7 @@
 """Makes of a run a generator that comes with the package: src/hqgan/pretrained/NAME.
 
-Usage: PYTHONPATH=src python studies/package_weights.py RUN --name ham10000-64 --critic \\
-           --data-name HAM10000 --data-licence "CC BY-NC 4.0"
+Usage, in a checkout: python -m hqgan.workflows.packaging RUN --name ham10000-64 --critic \\
+                          --data-name HAM10000 --data-licence "CC BY-NC 4.0"
 
 Weights are stored in half precision, and how far that moves an image is measured. RUN must have
 been measured by `hqgan evaluate RUN`; what `hqgan evaluate RUN --privacy` said is quoted if it was
@@ -12,11 +12,10 @@ them among held-out images.
 import argparse
 import copy
 import json
-import shlex
 import shutil
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +29,8 @@ from hqgan.data.leaks import fingerprints
 from hqgan.errors import HqganError, RunError, UsageError
 from hqgan.evaluation.run import RECORDS
 from hqgan.models import (
-    About,
     Generator,
+    Origin,
     find_snapshot,
     generate,
     load_snapshot,
@@ -39,35 +38,17 @@ from hqgan.models import (
     save_snapshot,
 )
 from hqgan.pretrained import CRITIC, FOLDER, LARGEST, METRICS, SEEN
-from hqgan.schema import Config
 from hqgan.training.runs import CONFIG, STATE, load_state
+from hqgan.workflows.packaged_card import Packaged, packaged_card
 
 COMPARED = 16  # images of each class, stored in half precision and not
 MOST_GREY_LEVELS = 2  # that half precision may move a pixel
 
-CREDITS = {
+SOURCES = {
     "HAM10000": "P. Tschandl, C. Rosendahl and H. Kittler, *The HAM10000 dataset, a large "
     "collection of multi-source dermatoscopic images of common pigmented skin lesions*, Scientific "
-    "Data 5, 180161 (2018), doi:10.1038/sdata.2018.161. The images were reduced to small squares "
-    "and learned from; none is in this folder.",
+    "Data 5, 180161 (2018), doi:10.1038/sdata.2018.161.",
 }
-WHOSE = {
-    "HAM10000": "HAM10000 shows patients of two clinics, in Austria and in Australia, mostly with "
-    "light skin. What lesions look like on dark skin cannot be learned from it: do not expect this "
-    "generator, or a classifier trained on its images, to serve everybody equally.",
-}
-
-
-@dataclass(frozen=True)
-class Packaged:
-    """What the card tells; `metrics` is what metrics.json holds."""
-
-    name: str
-    about: About
-    config: Config
-    changed: list[str]
-    metrics: dict[str, Any]
-    has_critic: bool
 
 
 def package(
@@ -114,7 +95,8 @@ def package(
         raise RunError(f"{config.data.path} holds other images than {run} was trained on")
     with tempfile.TemporaryDirectory() as place:
         made = Path(place) / name
-        save_snapshot(copy.deepcopy(generator).half(), made, about)
+        origin = Origin(name, data_name, data_licence, SOURCES.get(data_name, ""))
+        save_snapshot(copy.deepcopy(generator).half(), made, replace(about, origin=origin))
         if critic:
             save_file(half_critic(run), made / CRITIC)
         (made / SEEN).write_bytes(b"".join(sorted(set(fingerprints(seen.images)))))
@@ -132,8 +114,8 @@ def package(
         changed = differences(
             load_config(about.preset, overrides={"precision": config.precision}), config
         )
-        told = Packaged(name, about, config, changed, metrics, critic)
-        (made / "README.md").write_text(card(told), encoding="utf-8")
+        told = Packaged(origin, about, config, changed, COMPARED, metrics, critic)
+        (made / "README.md").write_text(packaged_card(told), encoding="utf-8")
         size = sum(file.stat().st_size for file in made.iterdir())
         if size > LARGEST:
             raise RunError(
@@ -147,14 +129,21 @@ def package(
 
 
 def half_critic(run: Path) -> dict[str, torch.Tensor]:
-    """The critic in the run's state, in half precision."""
+    """The critic in the run's state, in half precision; RunError where that does not hold it."""
     state = load_state(run)
     if state is None or "critic" not in state["trainer"]:
         raise RunError(f"{run} has no {STATE} with a critic; leave out --critic")
     weights: dict[str, torch.Tensor] = state["trainer"]["critic"]
-    return {
+    halves = {
         name: (w.half() if w.is_floating_point() else w).contiguous() for name, w in weights.items()
     }
+    beyond = [name for name, w in halves.items() if not w.isfinite().all()]
+    if beyond:
+        raise RunError(
+            f"the critic's {beyond[0]} holds values that half precision does not (more than "
+            f"{torch.finfo(torch.half).max:g}, or none); leave out --critic"
+        )
+    return halves
 
 
 def moved(exact: Generator, stored: Generator) -> int:
@@ -174,12 +163,16 @@ def moved(exact: Generator, stored: Generator) -> int:
 
 
 def measured(run: Path, snapshot: Path) -> list[dict[str, Any]]:
-    """The last full measurement of each number; points of curves, without a floor, are none."""
+    """The last full measurement of each number; points of curves are none.
+
+    Records of hqgan before points of curves were marked are taken for such where no floor is.
+    """
     file = run / RECORDS
     lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
     last: dict[tuple[str, ...], dict[str, Any]] = {}
     for record in map(json.loads, lines):
-        if record["snapshot"] == snapshot.name and record["floor"] is not None:
+        of_curve = record.get("curve", record["floor"] is None)
+        if record["snapshot"] == snapshot.name and not of_curve:
             key = (record["split"], record["extractor"], record["recipe"], record["class"] or "")
             last[key] = record
     if not last:
@@ -196,129 +189,6 @@ def copies(run: Path, snapshot: Path) -> list[dict[str, Any]]:
             split = "test" if found["final"] else "val"
             verdicts.append({"split": split} | {k: found[k] for k in ("verdict", "sentence")})
     return verdicts
-
-
-def card(told: Packaged) -> str:
-    """README.md: the front matter that the Hub reads, and what a user should know."""
-    about, metrics = told.about, told.metrics
-    data = metrics["training_data"]
-    classes = "\n".join(
-        f"| {name} | {count:,} |"
-        for name, count in zip(about.classes, about.class_counts, strict=True)
-    )
-    privacy = "\n".join(f"- On {one['split']}: {one['sentence']}" for one in metrics["privacy"])
-    half = metrics["grey_levels_moved_by_half_precision"]
-    flags = "".join(f" \\\n    --set {setting}" for setting in shapes(told))
-    own = "; ".join(f"`{change}`" for change in told.changed) or "none"
-    critic = (
-        f"\n`{CRITIC}` is the critic at the end of the training, for fine-tuning. It makes it "
-        "easier to find out whether an image was among the training images."
-        if told.has_critic
-        else ""
-    )
-    return f"""---
-library_name: hqgan
-license: {data["licence"].lower().replace(" ", "-")}
-pipeline_tag: unconditional-image-generation
-tags: [hqgan, image-generation, quantum, dermatology, synthetic]
----
-# {told.name}: synthetic skin-lesion images
-
-A class-conditional generator of images of {told.config.size} x {told.config.size} pixels, made by
-[hqgan](https://arxiv.org/abs/2506.21015). **Every image it makes is synthetic, for research, not
-for diagnosis.**
-
-| | |
-| --- | --- |
-| model | `{about.generator}`, preset `{about.preset}` |
-| settings that differ from the preset | {own} |
-| generator parameters | {metrics["generator_parameters"]:,} |
-| training images seen | {about.images_seen:,} |
-| seed | {about.seed} |
-| training data | {data["name"]}, train split, sha256 `{about.data_checksum}` |
-
-Weights are a moving average, stored in half precision, which moved a pixel by at most
-{half} of 255 grey levels in {COMPARED} images of each class.{critic}
-
-## Use
-
-```sh
-hqgan sample --pretrained {told.name} --n 64 --out synthetic
-hqgan augment --pretrained {told.name} --data PATH --out augmented
-hqgan train --init {told.name} --preset {about.preset} --size {told.config.size} --data PATH{flags}
-```
-
-```python
-from pathlib import Path
-from hqgan.models import load_snapshot
-generator, about = load_snapshot(Path("this folder"))
-```
-
-## Training data and licence
-
-{data["name"]}, **{data["licence"]}**, which extends to these weights and to what they make; the
-licence of hqgan's code does not apply to them.
-{CREDITS.get(data["name"], "")}
-
-| class | training images |
-| --- | --- |
-{classes}
-
-## Measurements
-
-Made by `hqgan evaluate` with the weights in full precision. Floor: what the same recipe gives for
-real training images in the place of generated ones.
-
-| split | recipe | class | value | 95 % interval | floor | real | generated |
-| --- | --- | --- | --- | --- | --- | --- | --- |
-{table(metrics["recipes"])}
-
-## Limits
-
-- It is no substitute for real images. {variety(metrics["recipes"])}
-- Of classes with few images little is known: see their intervals above.
-- {WHOSE.get(data["name"], "It knows what its training data show, and nobody else.")}
-- An image's class is what the generator was asked for; no physician has looked at it.
-
-## Copies of training images
-
-{privacy or "Not looked for; `hqgan evaluate RUN --privacy` does."}
-"""
-
-
-def shapes(told: Packaged) -> list[str]:
-    """What --set must say, for a shell, to get models that these weights fit."""
-    settings = []
-    for key in (change.partition(":")[0] for change in told.changed):
-        if key.startswith(("generator.", "critic.")):
-            value: Any = told.config.model_dump(mode="json")
-            for part in key.split("."):
-                value = value[part]
-            settings.append(shlex.quote(f"{key}={json.dumps(value)}"))
-    return settings
-
-
-def table(records: list[dict[str, Any]]) -> str:
-    """The measurements as rows, those over all classes first."""
-    rows = []
-    for one in sorted(records, key=lambda r: r["class"] is not None):
-        interval = "{:.4g} to {:.4g}".format(*one["interval"]) if one["interval"] else ""
-        rows.append(
-            f"| {one['split']} | {one['recipe']} | {one['class'] or 'all'} | {one['value']:.4g} | "
-            f"{interval} | {one['floor']:.4g} | {one['n_real']} | {one['n_fake']} |"
-        )
-    return "\n".join(rows)
-
-
-def variety(records: list[dict[str, Any]]) -> str:
-    """How much of what real images show it makes, in the words of the last measurement."""
-    found = [r for r in records if r["recipe"].startswith("recall") and r["class"] is None]
-    if not found:
-        return "How much of the variety of real images it shows was not measured."
-    return (
-        f"It shows a part of their variety: its recall is {found[-1]['value']:.2g}, that of real "
-        f"images {found[-1]['floor']:.2g}."
-    )
 
 
 def main() -> int:
