@@ -140,8 +140,9 @@ def test_sample_writes_folders_and_a_grid(hqgan: Command, run: Path, tmp_path: P
 
 def test_evaluate_gives_recipes(hqgan: Command, run: Path) -> None:
     said = hqgan("evaluate", run, "--json")
+    assert Path(said.json["picture"]).is_file()
     assert said.code == 0, said.err
-    assert set(said.json) == {"recipes"}
+    assert set(said.json) == {"recipes", "picture"}
     assert set(said.json["recipes"][0]) >= {
         *("recipe", "class", "value", "interval", "floor", "n_real", "n_fake", "split"),
         *("extractor", "seed"),

@@ -23,7 +23,7 @@ from hqgan.config import load_config, read_config
 from hqgan.data import to_uint8
 from hqgan.errors import DataError, RunError, UsageError
 from hqgan.evaluation import load_extractor
-from hqgan.evaluation.run import evaluate_run
+from hqgan.evaluation.run import RECORDS, evaluate_run
 from hqgan.models import generate, load_snapshot
 from hqgan.training import Callbacks, load_state, train
 from hqgan.workflows.augment import augment
@@ -96,6 +96,12 @@ def pixels(folder: Path) -> np.ndarray:
 def shipped_and_tiny(shelf: Path) -> Iterator[Path]:
     for place in (SHIPPED, shelf):
         yield from (file.parent for file in place.glob("*/metrics.json"))
+
+
+def test_a_packaged_generator_is_not_measured_where_it_lies(packaged: Path, data: Path) -> None:
+    with pytest.raises(UsageError, match="copy it into a folder"):
+        evaluate_run(packaged, str(data), load_extractor(name="tiny"))
+    assert not (packaged.parent / RECORDS).exists()
 
 
 def test_what_is_packaged_is_small_whole_and_labelled(shelf: Path) -> None:

@@ -125,3 +125,20 @@ def test_a_protocol_written_out_is_read_back_the_same(tmp_path: Path) -> None:
     found = protocol(tmp_path, SMALLEST)
     again = protocol(tmp_path, yaml.safe_dump(found.model_dump(mode="json")))
     assert again == found
+
+
+def test_a_protocol_keeps_its_checksum_when_hqgan_learns_new_keys(tmp_path: Path) -> None:
+    # Computed by the version that had the first studies; a study begun then must go on.
+    text = """data: embedded
+size: 32
+seeds: 6
+arms:
+  standard: {}
+  hybridq: {generator: hybridq, ratio: [1.0, 2.0]}
+primary:
+  comparisons: [[hybridq@1.0, standard]]
+"""
+    first = "52ff9d87a54122242a1adb74147ef99e1207a55724996a274c801441946265be"
+    assert protocol(tmp_path, text).checksum() == first
+    other = text.replace("ratio: [1.0, 2.0]", "ratio: [1.0, 2.0], synthetic_until: 0.5")
+    assert protocol(tmp_path, other).checksum() != first

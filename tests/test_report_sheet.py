@@ -52,7 +52,7 @@ def test_real_images_are_drawn_by_the_seed_and_none_is_shown_twice(real: Dataset
 
 def test_the_picture_lies_beside_the_snapshot_and_is_the_same_each_time(run: Path) -> None:
     file = sample_sheet(run, "embedded")
-    assert file.parent == run
+    assert file == run / "real-and-generated-000001-val.png"
     with Image.open(file) as image:
         assert image.width > 2 * COLUMNS * SIZE
     before = file.read_bytes()

@@ -143,9 +143,12 @@ def evaluate(
         say(f"\n{one.snapshot} ({one.images_seen:,} images), {extractor}")
         for line in one.lines():
             say(line)
+    sheet = None
     try:
-        sheet = sample_sheet(measured[-1].snapshot, path, split=split, label=label or column)
-        say(f"\npicture: {sheet}")
+        sheet = sample_sheet(
+            measured[-1].snapshot, path, split=split, label=label or column, seed=seed
+        )
+        say(f"\npicture: {sheet} (half of it real images: share it as you may share those)")
     except RunError as error:  # numbers are not lost to a picture
         say(f"\nno picture: {error}")
     copies = None
@@ -161,7 +164,8 @@ def evaluate(
         recipes = measured[-1].records
         points = [{"images_seen": m.images_seen, "recipes": m.records} for m in measured]
         found = {"privacy": copies.as_json()} if copies else {}
-        emit({"recipes": recipes, **({"curve": points} if curve else {}), **found})
+        more = {"curve": points} if curve else {}
+        emit({"recipes": recipes, "picture": sheet and str(sheet), **more, **found})
 
 
 app.command()(cli_sample.demo)

@@ -254,9 +254,10 @@ def assign(values: dict[str, Any], key: str, value: Any) -> None:
     values[last] = value
 
 
-def to_yaml(config: BaseModel) -> str:
+def to_yaml(config: BaseModel | Mapping[str, Any]) -> str:
     """The whole configuration, as config.yaml holds it."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    values = config.model_dump(mode="json") if isinstance(config, BaseModel) else dict(config)
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
 
 def differences(old: BaseModel, new: BaseModel) -> list[str]:

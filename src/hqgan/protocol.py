@@ -17,6 +17,9 @@ from hqgan.evaluation.classification import MEASURES
 from hqgan.models.classifier import PRETRAINED
 from hqgan.schema import Kimg, Positive, Section, absolute_path
 
+# Keys that arms did not always have, and what their absence means: protocols written before them
+# keep their checksum, so that their studies can be continued.
+ADDED = {"synthetic_until": 1.0}
 SYNTHETIC = (
     "ratio",
     "class_filter",
@@ -206,7 +209,12 @@ class Protocol(Section):
         names = {name: Path(file).name for name, file in self.classifier.weights.items()}
         classifier = self.classifier.model_copy(update={"weights": names})
         here = {"data": "", "device": "auto", "classifier": classifier}
-        text = to_yaml(self.model_copy(update=here))
+        values = self.model_copy(update=here).model_dump(mode="json")
+        for arm in values["arms"].values():
+            for key, absent in ADDED.items():
+                if arm[key] == absent:
+                    del arm[key]
+        text = to_yaml(values)
         return hashlib.sha256(text.encode()).hexdigest()
 
 

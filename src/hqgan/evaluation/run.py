@@ -18,6 +18,7 @@ from hqgan.evaluation.diversity import evaluate_diversity
 from hqgan.evaluation.features import Extractor
 from hqgan.evaluation.recipes import evaluate_images, reference_class_mix
 from hqgan.models import About, Generator, find_snapshot, generate, load_snapshot, snapshots
+from hqgan.pretrained import is_packaged
 
 CURVE_FAKES = 500  # images for each point of a curve; the full number is for the end
 MOST_FAKES = 50_000  # the kernel distance compares all pairs: 20 GB for this many
@@ -81,7 +82,8 @@ def evaluate_run(
         label: the column used as class, for data with several.
 
     Raises:
-        UsageError: test without final or final without test, or an impossible number of fakes.
+        UsageError: test without final or final without test, an impossible number of fakes, or a
+            generator of the package.
         RunError, DataError: no snapshot, or data of other classes.
     """
     require_split(split, final)
@@ -90,6 +92,11 @@ def evaluate_run(
             f"n is {n}, but a distance is taken of 2 to {MOST_FAKES:,} generated images"
         )
     chosen = snapshots(path) if curve else [find_snapshot(path)]
+    if any(map(is_packaged, chosen)):
+        raise UsageError(
+            f"{path} belongs to the package, where no measurements are written; its own are in its "
+            "metrics.json. To measure it, copy it into a folder of yours"
+        )
     if not chosen:
         raise RunError(f"{path} holds no snapshots to draw a curve through; name a run folder")
     reference: Dataset | None = None

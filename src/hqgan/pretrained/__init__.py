@@ -26,6 +26,11 @@ def pretrained_names() -> list[str]:
     return sorted(file.parent.name for file in FOLDER.glob(f"*/{METRICS}"))
 
 
+def is_packaged(folder: Path) -> bool:
+    """Whether a folder belongs to the package, where nothing is to be written."""
+    return FOLDER in folder.absolute().parents
+
+
 def find_pretrained(name: str) -> Path:
     """The folder of a name; UsageError, which lists the names, where there is none."""
     known = pretrained_names()

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 COLUMNS = 8  # images on either side
 FINE = 64  # pixels; smaller images are enlarged
 GAP = 4  # pixels between real and generated, and between classes
-SHEET = "real-and-generated.png"
 
 
 def sample_sheet(
@@ -27,7 +26,7 @@ def sample_sheet(
     out: Path | None = None,
     seed: int = 0,
 ) -> Path:
-    """Write OUT/real-and-generated.png; returns its path.
+    """Write OUT/real-and-generated-SNAPSHOT-SPLIT.png, which holds real images; returns its path.
 
     Args:
         run: a run folder, whose newest snapshot is drawn, or a snapshot.
@@ -44,9 +43,10 @@ def sample_sheet(
     generator, about = load_snapshot(snapshot)
     reference = load_dataset(data, split, generator.size, label=label)
     out = out or snapshot.parent
+    file = out / f"real-and-generated-{snapshot.name.removeprefix('snapshot-')}-{split}.png"
     with writing_to(out):
-        (out / SHEET).write_bytes(as_png(sheet_figure(generator, about, reference, seed)))
-    return out / SHEET
+        file.write_bytes(as_png(sheet_figure(generator, about, reference, seed)))
+    return file
 
 
 def sheet_figure(generator: Generator, about: About, reference: Dataset, seed: int) -> "Figure":

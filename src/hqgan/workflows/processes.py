@@ -1,9 +1,9 @@
 """Tasks in worker processes on this machine, each with its own share of the cores.
 
 The parent sends a worker one task after the other, and the worker sends back what it says and what
-comes of them. Ctrl-C and SIGTERM are the parent's alone: it closes the pipe with the tasks, as
-happens of itself where it dies, and the worker then stops as a training stops on Ctrl-C, its state
-saved. Nothing but a kill ends a worker otherwise.
+comes of them. Ctrl-C, SIGTERM and a hang-up are the parent's alone: it closes the pipe with the
+tasks, as happens of itself where it dies, and the worker then stops as a training stops on Ctrl-C,
+its state saved. Nothing but a kill ends a worker otherwise.
 """
 
 import _thread
@@ -31,6 +31,7 @@ from hqgan.training.signals import stop_signals
 Function = Callable[[Any, Callbacks | None], Any]
 CONTEXT = multiprocessing.get_context("spawn")  # a fork of torch's threads hangs
 POLL = 0.2  # seconds after which a signal is seen at the latest
+KILLED = 9  # SIGKILL, which signal does not name on Windows
 SAID, DONE, FAILED = "said", "done", "failed"
 
 
@@ -79,21 +80,18 @@ class Worker:
     """A process as its parent sees it: started, given tasks, heard."""
 
     def __init__(self, function: Function, threads: int):
-        orders, self.orders = CONTEXT.Pipe(duplex=False)
-        self.news, news = CONTEXT.Pipe(duplex=False)
         self.index, self.task, self.threads = -1, None, threads
-        self.process = CONTEXT.Process(target=work, args=(function, threads, orders, news))
         try:
-            with inherited(threads):
+            orders, self.orders = CONTEXT.Pipe(duplex=False)
+            self.news, news = CONTEXT.Pipe(duplex=False)
+            self.process = CONTEXT.Process(target=work, args=(function, threads, orders, news))
+            # The worker has its own ends: with these open nobody would see it die.
+            with orders, news, inherited(threads):
                 self.process.start()
         except OSError as error:
             raise HqganError(
                 f"no worker process can be started ({error.strerror}); give a smaller --workers"
             ) from error
-        finally:
-            # The worker has its own ends: with these open nobody would see it die.
-            orders.close()
-            news.close()
 
     def take(self, left: deque[tuple[int, Any]]) -> None:
         """Begin the next task; without one, leave, so that the memory is free for the others."""
@@ -124,7 +122,7 @@ class Worker:
         self.process.join()
         code = self.process.exitcode or 0
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"left with {code}"
-        memory = ", as the system does where memory runs out" * (code == -signal.SIGKILL)
+        memory = ", as the system does where memory runs out" * (code == -KILLED)
         return HqganError(
             f"the worker process at {name_of(self.task)} {how}{memory}. What is done is kept, and "
             "the same command continues; a smaller --workers needs less memory (set "
@@ -165,7 +163,8 @@ def inherited(threads: int) -> Iterator[None]:
     os.environ.update(variables)
     if sys.platform != "win32":
         resource_tracker.ensure_running()  # unblocks all signals when it is started, so first
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+        stopping = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, stopping)
     try:
         yield
     finally:
