@@ -261,7 +261,7 @@ def compare(
     settings = chosen.settings
     if chosen.before is not None:
         cells = [cell for cell in chosen.cells if isinstance(cell, FinalCell)]
-        settings |= {"test_opened": open_test(chosen.out, cells, chosen.reference)}
+        settings = settings | {"test_opened": open_test(chosen.out, cells, chosen.reference)}
         run_cells(run_final, cells, executor, callbacks)
     return tabulate(chosen.cells, chosen.dataset, chosen.reference, settings)
 
