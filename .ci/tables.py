@@ -22,12 +22,25 @@ def compact(comparison: dict) -> str:
     return f'{json.dumps(rest, indent=1)[:-2]},\n "models": [\n{models}\n]}}\n'
 
 
+def read(file: Path) -> dict:
+    """A comparison; anything else ends the command with a sentence."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        sys.exit(f"{file} cannot be read: {error.strerror}; name the table's comparison.json")
+    except ValueError as error:
+        sys.exit(f"{file} is not JSON ({error}); name the table's comparison.json")
+    if not isinstance(found, dict) or not {"settings", "models"} <= found.keys():
+        sys.exit(f"{file} is no comparison; name the comparison.json that `hqgan compare` wrote")
+    return found
+
+
 def main(arguments: list[str]) -> None:
     if len(arguments) not in (0, 2):
         sys.exit(__doc__)
     if arguments:
         name, file = arguments
-        comparison = json.loads(Path(file).read_text(encoding="utf-8"))
+        comparison = read(Path(file))
         RESULTS.mkdir(parents=True, exist_ok=True)
         (RESULTS / f"{name}.json").write_text(compact(comparison), encoding="utf-8")
     results = {f.stem: json.loads(f.read_text(encoding="utf-8")) for f in RESULTS.glob("*.json")}

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from hqgan.evaluation.statistics import ONE_SEED
 from hqgan.report.markdown import class_table, fill, markdown_table
 
 TABLE, CLASSES, END = "<!-- table: mine -->\n", "<!-- classes: mine -->\n", "<!-- end -->\n"
@@ -88,6 +89,26 @@ def test_a_model_without_numbers_has_dashes() -> None:
     assert line[11] == "too short a curve, 0 of 3 seeds measured, stopped"
 
 
+def test_a_row_of_fewer_images_is_not_said_to_reach_never() -> None:
+    short = row("mediq-v2", images_seen=2_048.0)
+    lines = markdown_table(comparison(MINE, RIVAL, short)).splitlines()
+    assert [cells(line)[10] for line in lines[3:6]] == ["never", "50,048", "not within 2,048"]
+
+
+def test_a_difference_of_one_seed_is_marked() -> None:
+    one = {"value": 0.0012, "interval": [0.0009, 0.0015], "note": ONE_SEED}
+    single = row("dcgan", difference=one, differences=[one | {"class": "nv"}])
+    found = comparison(MINE, single)
+    assert "+1.20 [+0.900, +1.50] (one seed)" in markdown_table(found)
+    assert "+1.20 [+0.900, +1.50] (one seed)" in class_table(found)
+
+
+def test_many_comparisons_are_said_to_be_uncorrected() -> None:
+    for render in (markdown_table, class_table):
+        said = render(comparison(MINE, RIVAL))
+        assert "none is corrected for the number of models and classes" in said
+
+
 def test_a_column_for_the_paper_is_there_where_it_says_something() -> None:
     assert "the paper says" in markdown_table(comparison(MINE, RIVAL))
     assert "the paper says" not in markdown_table(comparison(MINE))
@@ -98,6 +119,8 @@ def test_without_inception_there_are_no_columns_for_it() -> None:
     head, _, floor, line, *_ = markdown_table(comparison(tiny, extractor="tiny x")).splitlines()
     assert "fd_tiny" in cells(head)
     assert "768" not in head
+    unlucky = comparison(tiny, extractor="tiny float32 sha256:ab768cdef0123456")
+    assert "768" not in markdown_table(unlucky)
     assert len(cells(head)) == len(cells(line)) == len(cells(floor))
 
 
@@ -106,13 +129,18 @@ def test_the_caption_says_what_the_numbers_were_made_of() -> None:
     assert f"`{'ab' * 8}`" in text
     assert "824 generated images" in text
     assert "Test was opened" not in text
+    assert "fid768 is not FID" in text
     table = {"name": "t", "title": "T", "missing": ["ddpm"], "warning": "Other data."}
     openings = [{"opened": "2026-11-22T10:00:00+00:00", "snapshots": {}}]
     final = comparison(MINE, RIVAL, split="test", table=table, test_opened=openings)
     text = markdown_table(final)
     assert "Test was opened once (2026-11-22)." in text
-    assert "`hqgan reproduce t --data DATA --final`" in text
+    assert "`hqgan reproduce t --data DATA --inception-weights download --final`" in text
     assert "Not run yet: ddpm. Other data." in text
+    table["missing_seeds"] = {"hybridq": [3]}
+    text = markdown_table(comparison(MINE, RIVAL, table=table))
+    assert "Not run yet: ddpm; hybridq with seed 3. Other data." in text
+    assert "3 of 4 seeds" in text
     assert "C: read in the paper's abstract" in text
     assert "C: read in the paper's abstract" not in markdown_table(comparison(MINE))
 

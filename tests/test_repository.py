@@ -106,6 +106,21 @@ def test_make_tables_writes_what_the_check_asks_for(
     assert not readme_is_of(readme.read_text().replace("floor", "ceiling"), results)
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "cannot be read"), ("{", "is not JSON"), ("[1]", "is no comparison")],
+)
+def test_a_wrong_file_for_a_table_is_said_to_be_in_a_sentence(
+    content: str | None, message: str, tmp_path: Path
+) -> None:
+    script = runpy.run_path(str(ROOT / ".ci" / "tables.py"))
+    file = tmp_path / "comparison.json"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(SystemExit, match=message):
+        script["main"](["mine", str(file)])
+
+
 def test_constraints_name_every_dependency_once() -> None:
     """Every package that pyproject.toml asks for has a tested version."""
     lines = (ROOT / "constraints.txt").read_text().splitlines()

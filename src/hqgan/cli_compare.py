@@ -117,6 +117,7 @@ def reproduce(
         str | None, typer.Argument(help="name of a table; without one, those there are")
     ] = None,
     data: DataPath = None,
+    label: Label = None,
     out: Annotated[
         Path | None, typer.Option(help="the table's folder (default: runs/NAME-OF-THE-TABLE)")
     ] = None,
@@ -155,24 +156,32 @@ def reproduce(
     folder = out or Path("runs") / table
     weights = None if inception_weights == "download" else inception_weights
     chosen = plan(
-        named, folder, data=data, rows=row or (), final=final, weights=weights, device=device
+        named,
+        folder,
+        data=data,
+        label=label,
+        rows=row or (),
+        final=final,
+        weights=weights,
+        device=device,
     )
     there = {cell.model for cell in chosen.cells}
     for each in named.rows:
-        for line in commands(named, each, final) if each.model in there else ():
+        for line in commands(named, each, final, label) if each.model in there else ():
             say(line)
     if dry_run:
         show_estimates(chosen, as_json)
         return
     from hqgan.report import comparison_page
+    from hqgan.report.statements import table_remarks
 
     with training_progress() as callbacks:
         result = run_table(chosen, named, place, callbacks)
         pages = comparison_page(result, chosen, folder)
     for line in result.lines():
         say(line)
-    if warning := result.settings["table"]["warning"]:
-        say(warning)
+    for said in table_remarks(result.settings["table"]):
+        say(said)
     for page in pages:
         say(f"written: {page}")
     if as_json:

@@ -10,6 +10,7 @@ import pytest
 
 from hqgan.errors import DataError, RunError, UsageError
 from hqgan.report import comparison_page
+from hqgan.training.runs import LOCK, acquire
 from hqgan.workflows.compare import Plan, compare, plan
 from hqgan.workflows.estimate import estimates
 from hqgan.workflows.table import Comparison
@@ -33,7 +34,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def planned(out: Path, data: Path, models: tuple[str, ...] = MODELS, **changes: object) -> Plan:
     settings = {"kimg": KIMG, "size": SIZE, "extractor": "tiny", "device": "cpu"} | changes
-    own = HYBRID if "hybridq" in models else ()
+    own = [*(HYBRID if "hybridq" in models else ()), *settings.pop("assignments", ())]
     return plan(out, models, data=str(data), assignments=[*SMALL, *own], **settings)
 
 
@@ -65,7 +66,7 @@ def test_nothing_of_val_changes_and_nothing_is_trained(
     assert {name: after[name] for name in before} == before
     new = {f"{model}-seed0/{file}" for model in MODELS for file in MEASURED}
     new |= {f"comparison-final.{suffix}" for suffix in ("json", "csv", "html")}
-    assert after.keys() - before.keys() == new | {"test-opened.json"}
+    assert after.keys() - before.keys() == new | {"test-opened.json", LOCK}
 
 
 def test_the_numbers_are_of_test_and_the_curves_of_val(
@@ -83,7 +84,7 @@ def test_the_numbers_are_of_test_and_the_curves_of_val(
     with np.load(on_test[0] / "dcgan-seed0" / "fakes-final.npz") as fakes:
         assert fakes["features"].shape[0] == 21
     page = (on_test[0] / "comparison-final.html").read_text()
-    assert f"Test was opened {table.settings['test_opened'][0]['opened']}" in page
+    assert f"Test was opened once ({table.settings['test_opened'][0]['opened'][:10]})." in page
     assert "Test was opened" not in (on_test[0] / "comparison.html").read_text()
 
 
@@ -126,6 +127,68 @@ def test_a_run_that_goes_on_is_measured_again_and_that_is_seen(
     assert len(table.settings["test_opened"]) == 2
     known = table.settings["test_opened"][1]["snapshots"]
     assert known == {"dcgan-seed0": "snapshot-00.128"}
+
+
+def test_a_run_trained_anew_to_the_same_length_is_an_opening_and_measured(
+    on_test: tuple[Path, Comparison], data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "copy"
+    shutil.copytree(on_test[0], out)
+    shutil.rmtree(out / "dcgan-seed0")
+    chosen = planned(out, data, final=True, assignments=["dcgan:critic.norm=none"])
+    table = compare(chosen)
+    first, second = table.settings["test_opened"]
+    assert second["snapshots"] == {"dcgan-seed0": first["snapshots"]["dcgan-seed0"]}
+    assert second["weights_sha256"] != {"dcgan-seed0": first["weights_sha256"]["dcgan-seed0"]}
+    comparison_page(table, chosen, out)
+    assert "Test was opened 2 times" in (out / "comparison-final.html").read_text()
+
+
+def test_a_foreign_run_trained_anew_in_its_place_is_opened_and_measured_again(
+    on_test: tuple[Path, Comparison], data: Path, tmp_path: Path
+) -> None:
+    run, out = tmp_path / "mine", tmp_path / "table"
+    shutil.copytree(on_test[0] / "dcgan-seed0", run)
+    first = compare(planned(out, data, (str(run),), final=True))
+    other = planned(tmp_path / "other", data, ("dcgan",), assignments=["dcgan:critic.norm=none"])
+    compare(other)
+    shutil.rmtree(run)
+    shutil.copytree(tmp_path / "other" / "dcgan-seed0", run)
+    second = compare(planned(out, data, (str(run),), final=True))
+    assert len(second.settings["test_opened"]) == 2
+    assert second.models[0]["curve"] != first.models[0]["curve"]
+    assert second.models[0]["recipes"] != first.models[0]["recipes"]
+
+
+def test_records_from_before_weights_had_a_digest_are_used(
+    on_test: tuple[Path, Comparison], data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "copy"
+    shutil.copytree(on_test[0], out)
+    for file in out.glob("*/cell*.json"):
+        record = json.loads(file.read_text())
+        del record["weights_sha256"]
+        file.write_text(json.dumps(record))
+    openings = json.loads((out / "test-opened.json").read_text())
+    for opening in openings["openings"]:
+        del opening["weights_sha256"]
+    (out / "test-opened.json").write_text(json.dumps(openings))
+    before = fingerprint(out)
+    table = compare(planned(out, data, final=True))
+    assert table.models == on_test[1].models
+    assert len(table.settings["test_opened"]) == 1
+    assert fingerprint(out) == before
+
+
+def test_two_at_once_do_not_both_note_an_opening(
+    on_test: tuple[Path, Comparison], data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "copy"
+    shutil.copytree(on_test[0], out)
+    chosen = planned(out, data, final=True)
+    with acquire(out / LOCK), pytest.raises(RunError, match="another process"):
+        compare(chosen)
+    assert compare(chosen) == on_test[1]
 
 
 def test_an_interrupted_opening_is_not_counted_twice(

@@ -213,7 +213,8 @@ def load_extractor(
     if source is None:
         raise HqganError(
             f"{name} needs Inception weights, and none are at hand. Name a file with "
-            "--inception-weights or HQGAN_INCEPTION, or allow the download of 91 MiB."
+            "--inception-weights or HQGAN_INCEPTION, or allow the download of 91 MiB with "
+            "--inception-weights download."
         )
     state, sha256 = read_weights(source)
     held = LAYER_DIMS.get(deepest_layer(state) or "", 0)

@@ -10,10 +10,18 @@ import numpy as np
 
 from hqgan.data import to_uint8
 from hqgan.models import generate, load_snapshot
-from hqgan.report.markdown import fewer_images, overall, reproduction
+from hqgan.report.markdown import reproduction
 from hqgan.report.page import COLOURS, GREY, STYLE, as_png, html_page, inline, writing_to
+from hqgan.report.statements import (
+    CLASS_DIFFERENCES,
+    NOTHING,
+    difference_mark,
+    marks,
+    overall,
+    shared_remarks,
+    to_rival,
+)
 from hqgan.workflows.compare import Plan
-from hqgan.workflows.differences import MIN_CLASS_IMAGES
 from hqgan.workflows.table import REFERENCE_MODEL, RIVAL, Comparison
 
 if TYPE_CHECKING:
@@ -40,7 +48,6 @@ COLUMNS = (
     ("images seen", "images_seen"),
     ("epochs", "epochs"),
     ("images to 5 % of own best", "images_to_near_best"),
-    ("images to dcgan+kit's best", "images_to_rival"),
 )
 
 
@@ -87,30 +94,23 @@ def comparison_page(table: Comparison, chosen: Plan, out: Path) -> list[Path]:
 def preface(table: Comparison, chosen: Plan) -> str:
     """What all rows share, in words."""
     s = table.settings
+    flattered = ", and choices made on this split flatter the model they were made for"
     return (
         f"{len(chosen.dataset):,} training images of {len(chosen.dataset.classes)} classes at "
         f"{s['size']} px; {s['n']} generated images of each model, in the class mix of the "
         f"{s['split']} split ({len(chosen.reference):,} images), {s['extractor']}; curves with "
-        f"{s['curve_n']}{' images on val' if 'curve_split' in s else ''}. Compared at equal "
-        f"{s['by']}; runs made elsewhere are taken as they are, and rows of fewer images say so. "
-        "Intervals are 95 %: over seeds where there are two or more, else over lesions; none is "
-        "corrected for the number of models. The floor is the same measure of real training "
-        "images. A number without an interval of the difference does not say which model is "
-        "better"
-        + (
-            ". Test was opened " + ", ".join(o["opened"] for o in s["test_opened"]) + "."
-            if "test_opened" in s
-            else ", and choices made on this split flatter the model they were made for."
-        )
+        f"{s['curve_n']}. Compared at equal {s['by']}; runs made elsewhere are taken as they are, "
+        "and rows of fewer images say so. The floor is the same measure of real training images. "
+        "A number without an interval of the difference does not say which model is better"
+        f"{'' if 'test_opened' in s else flattered}. "
+        f"{' '.join(shared_remarks(asdict(table), recipes_shown(table)))}"
     )
 
 
 def html_table(table: Comparison) -> str:
     """A row a model: costs, clock, and every recipe over all classes."""
-    recipes = list(dict.fromkeys(r["recipe"] for m in table.models for r in overall(m)))
-    heads = [*(head for head, _ in COLUMNS), *recipes, "remarks"]
-    never = any(model["model"] == RIVAL for model in table.models)
-    fewer = fewer_images(asdict(table))
+    recipes, comparison = recipes_shown(table), asdict(table)
+    heads = [*(head for head, _ in COLUMNS), *recipes, f"images to {RIVAL}'s best", "remarks"]
     floors = {r["recipe"]: r["floor"] for m in table.models for r in overall(m)}
     lines = [[""] * len(heads)]
     lines[0][0] = "floor (real images)"
@@ -119,11 +119,15 @@ def html_table(table: Comparison) -> str:
     for model in table.models:
         found = {r["recipe"]: r for r in overall(model)}
         values = [with_interval(found.get(recipe)) for recipe in recipes]
-        line = [number(model.get(key)) for _, key in COLUMNS]
-        if never and model["images_to_rival"] is None:
-            line[-1] = "never"
-        lines.append([*line, *values, remarks(model, model["model"] in fewer)])
+        line = [*(number(model.get(key)) for _, key in COLUMNS), *values]
+        said = "; ".join([*marks(comparison, model), *model["stopped"]])
+        lines.append([*line, to_rival(comparison, model), said])
     return rows(heads, lines)
+
+
+def recipes_shown(table: Comparison) -> list[str]:
+    """Every recipe over all classes that a row has."""
+    return list(dict.fromkeys(r["recipe"] for m in table.models for r in overall(m)))
 
 
 def html_classes(table: Comparison) -> str:
@@ -154,7 +158,7 @@ def html_differences(table: Comparison) -> str:
             lines.append([model["model"], *(with_interval(found.get(name)) for name in names)])
     said = (
         f"Kernel distance minus that of {REFERENCE_MODEL} within a class, negative where it is "
-        f"lower, for classes of at least {MIN_CLASS_IMAGES} real images"
+        f"lower, {CLASS_DIFFERENCES}"
     )
     return f"<p>{said}.</p>\n" + rows(["model", *names], lines)
 
@@ -171,7 +175,7 @@ def rows(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 def number(value: Any) -> str:
     """A number as people read it."""
     if value is None:
-        return "–"
+        return NOTHING
     if isinstance(value, str):
         return value
     return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
@@ -180,27 +184,13 @@ def number(value: Any) -> str:
 def with_interval(recipe: dict[str, Any] | None) -> str:
     """Value and interval, or why there is none."""
     if recipe is None:
-        return "–"
+        return NOTHING
     if recipe["value"] is None:
-        return recipe.get("reason") or recipe.get("note") or "–"
+        return recipe.get("reason") or recipe.get("note") or NOTHING
     interval = recipe["interval"]
-    return f"{recipe['value']:.4g}" + (
-        f" [{interval[0]:.3g}, {interval[1]:.3g}]" if interval else ""
-    )
-
-
-def remarks(model: dict[str, Any], fewer: bool = False) -> str:
-    """What a reader must know before comparing this row, `fewer` being images than others saw."""
-    said = []
-    if model["seeds_measured"] < len(model["seeds"]):
-        said.append(f"{model['seeds_measured']} of {len(model['seeds'])} seeds measured")
-    if model["undertrained"]:
-        said.append(f"undertrained: {model['images_seen'] / 1000:.3g} kimg")
-    if model["undertrained"] is None:
-        said.append(f"too short a curve: {model['images_seen'] / 1000:.3g} kimg")
-    if fewer:
-        said.append("fewer images than others")
-    return "; ".join([*said, *model["stopped"]])
+    text = f"{recipe['value']:.4g}"
+    text += f" [{interval[0]:.3g}, {interval[1]:.3g}]" if interval else ""
+    return text + difference_mark(recipe)
 
 
 def curve_figure(table: Comparison) -> "Figure":

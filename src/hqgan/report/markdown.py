@@ -6,15 +6,20 @@ README holds a table between `<!-- table: NAME -->` and `<!-- end -->`; what sta
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from hqgan.workflows.differences import MIN_CLASS_IMAGES
+from hqgan.report.statements import (
+    CLASS_DIFFERENCES,
+    NOTHING,
+    Record,
+    difference_mark,
+    marks,
+    overall,
+    recipe_names,
+    shared_remarks,
+    to_rival,
+)
 from hqgan.workflows.table import REFERENCE_MODEL, RIVAL
 
-Record = Mapping[str, Any]
-
-NOTHING = "–"
-ENOUGH = 0.99  # of the most images seen; a run ends with the batch that reaches its goal
 EVIDENCE = {
     "C": "read in the paper's abstract or code",
     "S": "a secondary source",
@@ -58,7 +63,8 @@ def reproduction(comparison: Record) -> str:
             f"# {table['title']}\n",
             markdown_table(comparison),
             f"## Each class\n\n{class_table(comparison)}",
-            "## Commands\n\nEither of the two makes a row, into the table in DIR:\n",
+            "## Commands\n\nOf the two for each row, the first makes it in the table in DIR; the "
+            "second trains the same and measures it by itself, in a folder of its own:\n",
             "```sh",
             *commands,
             "```\n",
@@ -72,9 +78,6 @@ def markdown_table(comparison: Record) -> str:
     floors = {r["recipe"]: r["floor"] for m in reversed(models) for r in overall(m)}
     kid, others = recipe_names(comparison["settings"]["extractor"])
     others = [name for name in others if name in floors]
-    fewer = fewer_images(comparison)
-    rival = any(model["model"] == RIVAL for model in models)
-    never = "never" if rival else NOTHING
     heads = ["model", "generator parameters", "kimg × seeds", "images/s"]
     heads += [f"{kid} × 1000 [95 %]"] if kid in floors else []
     heads += [f"difference to {REFERENCE_MODEL} × 1000 [95 %]", *others]
@@ -84,15 +87,15 @@ def markdown_table(comparison: Record) -> str:
     lines = [[*floor, NOTHING, *(number(floors[name]) for name in others), NOTHING, ""]]
     for model in models:
         found = {r["recipe"]: r for r in overall(model)}
-        reached = model["images_to_rival"]
         line = [model["model"], f"{model['generator_parameters']:,}"]
         line += [f"{model['images_seen'] / 1000:.3g} × {len(model['seeds'])}"]
         line += [rate(model["images_per_second"])]
         line += [with_interval(found.get(kid))] if kid in floors else []
         line += [with_interval(model["difference"], sign="+")]
         line += [number(found.get(name, {}).get("value")) for name in others]
-        line += [never if reached is None else f"{reached:,}"]
-        lines.append([*line, marks(model, fewer)])
+        line += [to_rival(comparison, model)]
+        stopped = ["stopped"] if model["stopped"] else []
+        lines.append([*line, ", ".join([*marks(comparison, model), *stopped])])
     if any(model.get("paper") for model in models):
         heads.append("the paper says")
         lines = [[*a, b] for a, b in zip(lines, ["", *map(paper, models)], strict=True)]
@@ -122,7 +125,7 @@ def class_table(comparison: Record) -> str:
         lines.append([model["model"], *cells])
     said = (
         f"*{kid} × 1000 [95 %] within each class; below it the difference to {REFERENCE_MODEL}, "
-        f"for classes of at least {MIN_CLASS_IMAGES} real images.*"
+        f"{CLASS_DIFFERENCES}.*"
     )
     heads = ["model", *(f"{name} ({real[name]} real)" for name in names)]
     return "\n".join([*pipes(heads, lines), "", said, ""])
@@ -137,66 +140,19 @@ def caption(comparison: Record) -> str:
         f"{s['size']} px, train split sha256 `{s['data_checksum'][:16]}`; {s['n']:,} generated "
         f"images of each model in the class mix of {s['split']}, sha256 "
         f"`{s['reference_checksum'][:16]}`; {s['extractor'].split(' sha256')[0]}.",
-        "Intervals are 95 %, over seeds where there are two or more, else over lesions; that of a "
-        "difference (negative: nearer to the real images) is over seeds, lesions and fakes, but "
-        "where a model has one seed it leaves out how seeds differ.",
-        "fid768 is not FID, but the same distance of 768 features of the same network."
-        if "768" in s["extractor"]
-        else "",
-        "Curves are those of val." if "curve_split" in s else "",
+        *shared_remarks(comparison, recipe_names(s["extractor"])[1]),
     ]
-    if "test_opened" in s:
-        times = [opening["opened"][:10] for opening in s["test_opened"]]
-        count = "once" if len(times) == 1 else f"{len(times)} times"
-        said.append(f"Test was opened {count} ({', '.join(times)}).")
     if any(model.get("paper") for model in comparison["models"]):
         known = "; ".join(f"{letter}: {meaning}" for letter, meaning in EVIDENCE.items())
         said.append(f"What the paper says is about its own experiments, not about these ({known}).")
     if table:
+        weights = "" if s["extractor"].startswith("tiny") else " --inception-weights download"
         final = " --final" if s["split"] == "test" else ""
         said.append(
-            f"`hqgan reproduce {table['name']} --data DATA{final}` makes the table, `--row MODEL` "
-            "one row of it."
+            f"`hqgan reproduce {table['name']} --data DATA{weights}{final}` makes the table, "
+            "`--row MODEL` one row of it."
         )
-        if table["missing"]:
-            said.append(f"Not run yet: {', '.join(table['missing'])}.")
-        said.append(table["warning"] or "")
     return f"*{' '.join(filter(None, said))}*"
-
-
-def recipe_names(extractor: str) -> tuple[str, list[str]]:
-    """Of a table: the kernel distance, then the Fréchet distance, precision, recall, coverage."""
-    dim = extractor.split()[0].removeprefix("inception")
-    if not dim.isdigit():
-        return "kid", [f"fd_{dim}"]  # without Inception there is no recipe of the name
-    return f"kid{dim}", [name + dim for name in ("fid", "precision", "recall", "coverage")]
-
-
-def overall(model: Record) -> list[dict[str, Any]]:
-    """Its recipes over all classes."""
-    return [r for r in model["recipes"] if r["class"] is None]
-
-
-def fewer_images(comparison: Record) -> set[str]:
-    """Models that saw fewer images than another, where all should have seen as many."""
-    seen = {m["model"]: m["images_seen"] for m in comparison["models"]}
-    if comparison["settings"].get("by", "images") != "images":
-        return set()
-    return {name for name, images in seen.items() if images < ENOUGH * max(seen.values())}
-
-
-def marks(model: Record, fewer: set[str]) -> str:
-    """What a reader must know before comparing this row, in a word or two."""
-    said = []
-    if model["undertrained"]:
-        said.append("undertrained")
-    if model["undertrained"] is None:
-        said.append("too short a curve")
-    if model["model"] in fewer:
-        said.append("fewer images")
-    if model["seeds_measured"] < len(model["seeds"]):
-        said.append(f"{model['seeds_measured']} of {len(model['seeds'])} seeds measured")
-    return ", ".join([*said, *(["stopped"] if model["stopped"] else [])])
 
 
 def paper(model: Record) -> str:
@@ -211,7 +167,8 @@ def with_interval(value: Record | None, sign: str = "") -> str:
         return NOTHING
     low_high = value["interval"]
     text = thousandth(value["value"], sign)
-    return text + (f" [{', '.join(thousandth(x, sign) for x in low_high)}]" if low_high else "")
+    text += f" [{', '.join(thousandth(x, sign) for x in low_high)}]" if low_high else ""
+    return text + difference_mark(value)
 
 
 def thousandth(value: float | None, sign: str = "") -> str:

@@ -55,6 +55,9 @@ class Table(Section):
     data_checksum: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] = Field(
         description="sha256 of the train split at this size, see `hqgan.data.Dataset.checksum`"
     )
+    extractor: Literal["tiny", "inception768", "inception2048"] = Field(
+        description="what all rows are measured by, see `hqgan.evaluation.features`"
+    )
     size: Literal[32, 64, 128]
     kimg: Kimg
     seeds: Seeds

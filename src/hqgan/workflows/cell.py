@@ -28,8 +28,10 @@ from hqgan.schema import Config
 from hqgan.training import Callbacks, train
 from hqgan.training.runs import METRICS, load_state, read_records, write_atomically
 from hqgan.training.trainer import build_models
+from hqgan.workflows.augmented_folder import digest
 
 SAMPLED = 64  # images whose making is timed
+DIGEST = "weights_sha256"  # of the snapshot that a record is of
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,11 @@ class Cell:
         return self.run == self.out
 
     def done(self) -> dict[str, Any] | None:
-        """What `run_cell` wrote, if it is of this recipe and this far; else None."""
+        """What `run_cell` wrote, if it is of this recipe, this far and these weights; else None.
+
+        A snapshot's name says how many images were seen, and another training may have seen as
+        many. Records from before their weights had a digest are taken to be of them.
+        """
         try:
             record = json.loads((self.out / self.RECORD).read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -91,7 +97,14 @@ class Cell:
         found = record.get("recipe"), record.get("kimg"), record.get("budget")
         # A foreign run may have gone on since.
         same = self.trains or record["snapshot"] == find_snapshot(self.run).name
-        return record if same and wanted == found else None
+        if not same or wanted != found:
+            return None
+        return record if record.get(DIGEST) in (None, self.digest(record["snapshot"])) else None
+
+    def digest(self, snapshot: str | None) -> str | None:
+        """sha256 of a snapshot's weights as they are now, None where there are none."""
+        file = self.run / snapshot / "model.safetensors" if snapshot else None
+        return digest(file) if file and file.is_file() else None
 
 
 def run_cell(cell: Cell, callbacks: Callbacks | None = None) -> dict[str, Any]:
@@ -190,6 +203,7 @@ def measured(
     curve.append({"images_seen": about.images_seen, "value": kid(real, fakes[few])})
     return {
         "snapshot": found[-1].name,
+        DIGEST: cell.digest(found[-1].name),
         "measured_images_seen": about.images_seen,
         "sampling_images_per_second": round(sampling_rate(generator, SAMPLED), 2),
         "costs": asdict(costs(generator)),

@@ -155,6 +155,7 @@ def plan(
     out = out.absolute()  # a cluster's workers are in other folders
     weights = weights or os.environ.get("HQGAN_INCEPTION") or None
     weights = weights and absolute_path(weights)
+    chosen = load_extractor(weights, extractor)
     dataset = load_dataset(data, "train", size, label=label)
     reference = load_dataset(data, "val", size, label=label)
     test = load_dataset(data, "test", size, label=label) if final else None
@@ -162,7 +163,6 @@ def plan(
     curve_n = min(CURVE_FAKES, n) if curve_n is None else curve_n
     if not 2 <= curve_n <= n <= MOST_FAKES:
         raise UsageError(f"n is {n} and the curve's {curve_n}, but 2 <= curve <= n <= {MOST_FAKES}")
-    chosen = load_extractor(weights, extractor)
     recipe = Recipe(split="val", n=n, curve_n=curve_n, extractor=chosen.name, seed=0)
     cell = partial(Cell, data=data, label=label, recipe=recipe, weights=weights, budget=budget)
     shared = {"data.path": data, "data.label": label, "size": size, "device": device}
@@ -261,7 +261,7 @@ def compare(
     settings = chosen.settings
     if chosen.before is not None:
         cells = [cell for cell in chosen.cells if isinstance(cell, FinalCell)]
-        settings |= {"test_opened": open_test(chosen.out, cells, chosen.reference)}
+        settings = settings | {"test_opened": open_test(chosen.out, cells, chosen.reference)}
         run_cells(run_final, cells, executor, callbacks)
     return tabulate(chosen.cells, chosen.dataset, chosen.reference, settings)
 

@@ -2,8 +2,8 @@
 
 Nothing is trained or chosen here. Of each run the snapshot that val has seen is measured, once, and
 what depends on all snapshots (the curve, and what is read from it) stays that of val. Before any
-number is made, test-opened.json notes when test was opened and for which snapshots; a run that is
-trained further and measured again adds an opening, which the table then shows.
+number is made, test-opened.json notes when test was opened and for which weights; a run that is
+trained further, or trained anew, and measured again adds an opening, which the table then shows.
 """
 
 import json
@@ -18,8 +18,8 @@ from hqgan.errors import RunError, UsageError
 from hqgan.evaluation import load_extractor
 from hqgan.models import load_snapshot
 from hqgan.training import Callbacks
-from hqgan.training.runs import write_atomically
-from hqgan.workflows.cell import Cell, Recipe, judged, save
+from hqgan.training.runs import LOCK, acquire, write_atomically
+from hqgan.workflows.cell import DIGEST, Cell, Recipe, judged, save
 
 OPENED = "test-opened.json"
 
@@ -40,9 +40,10 @@ class FinalCell(Cell):
     def done(self) -> dict[str, Any] | None:
         """What `run_final` wrote, if it is of the snapshot that val has seen; else None."""
         record, before = super().done(), self.on_val.done()
-        if record is None or before is None or record["snapshot"] != before["snapshot"]:
+        if record is None or before is None:
             return None
-        return record
+        same = all(record.get(key) == before.get(key) for key in ("snapshot", DIGEST))
+        return record if same else None
 
 
 def final_cells(cells: Sequence[Cell], recipe: Recipe) -> tuple[FinalCell, ...]:
@@ -95,11 +96,25 @@ def require_same_test(out: Path, checksum: str, n: int) -> None:
 def open_test(out: Path, cells: Sequence[FinalCell], reference: Dataset) -> list[dict[str, Any]]:
     """Note which snapshots are about to be measured on test; returns all openings.
 
-    A snapshot that was noted before, by a command that was interrupted, is not noted again.
+    A snapshot that was noted before, by a command that was interrupted, is not noted again; it is
+    known by the digest of its weights.
 
     Raises:
-        RunError: test was opened, and the record of it is gone or cannot be written.
+        RunError: test was opened, and the record of it is gone or cannot be written; or another
+            process is at it.
     """
+    try:
+        with acquire(out / LOCK):  # of two at once, the later would drop what the earlier noted
+            return add_opening(out, cells, reference)
+    except OSError as error:
+        raise RunError(
+            f"the test split is opened on record only, and {out / OPENED} cannot be written: "
+            f"{error.strerror}"
+        ) from error
+
+
+def add_opening(out: Path, cells: Sequence[FinalCell], reference: Dataset) -> list[dict[str, Any]]:
+    """As `open_test`, in a folder that no other process is at."""
     record = read_openings(out)
     if not record and any((cell.out / cell.RECORD).exists() for cell in cells):
         raise RunError(
@@ -107,20 +122,25 @@ def open_test(out: Path, cells: Sequence[FinalCell], reference: Dataset) -> list
             "gone; restore it"
         )
     openings = list(record.get("openings", []))
-    known = {snapshot for opening in openings for snapshot in opening["snapshots"].items()}
-    latest = {cell.name: (cell.on_val.done() or {}).get("snapshot") for cell in cells}
-    new = dict(sorted(set(latest.items()) - known))
+    known = {
+        (name, snapshot, opening.get(DIGEST, {}).get(name))
+        for opening in openings
+        for name, snapshot in opening["snapshots"].items()
+    }
+    records = {cell.name: cell.on_val.done() or {} for cell in cells}
+    latest = {(name, one.get("snapshot"), one.get(DIGEST)) for name, one in records.items()}
+    new = sorted(latest - known)
     if not new:
         return openings
-    openings.append({"opened": datetime.now(UTC).isoformat(timespec="seconds"), "snapshots": new})
+    openings.append(
+        {
+            "opened": datetime.now(UTC).isoformat(timespec="seconds"),
+            "snapshots": {name: snapshot for name, snapshot, _ in new},
+            DIGEST: {name: weights for name, _, weights in new},
+        }
+    )
     about = {"checksum": reference.checksum, "n": cells[0].recipe.n, "openings": openings}
-    try:
-        write_atomically(out / OPENED, (json.dumps(about, indent=1) + "\n").encode())
-    except OSError as error:
-        raise RunError(
-            f"the test split is opened on record only, and {out / OPENED} cannot be written: "
-            f"{error.strerror}"
-        ) from error
+    write_atomically(out / OPENED, (json.dumps(about, indent=1) + "\n").encode())
     return openings
 
 

@@ -26,10 +26,10 @@ def plan(
     out: Path,
     *,
     data: str | None = None,
+    label: str | None = None,
     rows: Sequence[str] = (),
     final: bool = False,
     weights: str | None = None,
-    extractor: str | None = None,
     device: str | None = None,
 ) -> Plan:
     """The comparison that a table describes.
@@ -39,13 +39,15 @@ def plan(
         out: its folder, new or begun.
         data: the images; None takes $HQGAN_DATA. Others than the table's own are noted, not
             refused.
+        label: csv column used as class.
         rows: models to compute now; the others stay in the table if they are done. None are all.
         final: opens the test split, see `hqgan.workflows.compare.plan`.
-        weights, extractor, device: see there.
+        weights, device: see there.
 
     Raises:
         UsageError: no data, a row that the table has not, or as `hqgan.workflows.compare.plan`.
         DataError: as there.
+        HqganError: the table's extractor needs weights that are not at hand.
     """
     data = data or os.environ.get("HQGAN_DATA")
     if not data:
@@ -67,9 +69,10 @@ def plan(
         kimg=table.kimg,
         seeds=table.seeds,
         size=table.size,
+        label=label,
         final=final,
         weights=weights,
-        extractor=extractor,
+        extractor=table.extractor,
         device=device,
     )
     return chosen.only(rows) if rows else chosen
@@ -80,8 +83,9 @@ def reproduce(
 ) -> Comparison:
     """Run what is left of the plan, then make the table.
 
-    To a comparison's keys it adds `settings.table` (name, title, what is missing, a warning where
-    the data are others than the table's) and for each model `paper` and `commands`.
+    To a comparison's keys it adds `settings.table` (name, title, the models and, of those there,
+    the seeds that are missing, a warning where the data are others than the table's) and for each
+    model `paper` and `commands`.
 
     Raises:
         HqganError: as `compare` does; what is done is kept.
@@ -93,16 +97,21 @@ def reproduce(
         model
         | {
             "paper": claim.model_dump() if (claim := rows[model["model"]].paper) else None,
-            "commands": commands(table, rows[model["model"]], final),
+            "commands": commands(table, rows[model["model"]], final, chosen.cells[0].label),
         }
         for model in result.models
     ]
-    there = {model["model"] for model in models}
+    there = {model["model"]: set(model["seeds"]) for model in models}
+    seeds = {
+        model: sorted(set(range(row.seeds or table.seeds)) - there.get(model, set()))
+        for model, row in rows.items()
+    }
     about = {
         "name": table.name,
         "title": table.title,
         "data": table.data,
         "missing": [model for model in rows if model not in there],
+        "missing_seeds": {model: seeds[model] for model in there if seeds[model]},
         "warning": warning(table, chosen),
     }
     return replace(result, settings=result.settings | {"table": about}, models=models)
@@ -119,12 +128,18 @@ def warning(table: Table, chosen: Plan) -> str | None:
     )
 
 
-def commands(table: Table, row: NamedRow, final: bool) -> list[str]:
-    """The two equal commands that make a row; DATA and DIR stand for the user's own folders."""
-    opened = ["--final"] if final else []
+def commands(table: Table, row: NamedRow, final: bool, label: str | None = None) -> list[str]:
+    """The two commands that make a row, DATA and DIR being the user's own folders.
+
+    The first makes it in the table, the second, by itself in a folder beside, the same run.
+    """
+    common = ["--label", label] if label else []
+    common += [] if table.extractor == "tiny" else ["--inception-weights", "download"]
+    common += ["--final"] if final else []
     named = ["hqgan", "reproduce", table.name, "--row", row.model, "--data", "DATA", "--out", "DIR"]
-    plain = ["hqgan", "compare", "--models", row.model, "--data", "DATA", "--out", "DIR"]
+    plain = ["hqgan", "compare", "--models", row.model, "--data", "DATA"]
+    plain += ["--out", f"DIR-{row.model}"]  # in DIR its table of one row would replace the whole
     plain += ["--size", str(table.size), "--kimg", f"{row.kimg or table.kimg:g}"]
     plain += ["--seeds", str(row.seeds or table.seeds)]
     plain += [part for setting in row.set for part in ("--set", setting)]
-    return [shlex.join(named + opened), shlex.join(plain + opened)]
+    return [shlex.join(named + common), shlex.join(plain + common)]

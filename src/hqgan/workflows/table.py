@@ -21,6 +21,7 @@ from hqgan.workflows.differences import Differences
 
 REFERENCE_MODEL = "hybridq"  # whom all others are subtracted from
 RIVAL = "dcgan+kit"  # whose best value is a target for all curves
+ENOUGH = 0.99  # of the most images seen; a run ends with the batch that reaches its goal
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,11 @@ def tabulate(
         if differences is not None and model != REFERENCE_MODEL:
             difference, by_class = differences.of(by_model[model])
             line |= {"difference": asdict(difference), "differences": by_class}
-            sentences.append(difference.sentence(model, REFERENCE_MODEL))
+            said = difference.sentence(model, REFERENCE_MODEL)
+            mine, theirs = images_seen(several), images_seen(records[REFERENCE_MODEL])
+            if difference.interval and min(mine, theirs) < ENOUGH * max(mine, theirs):
+                said = f"{said.removesuffix('.')}, after {mine:,.0f} images against {theirs:,.0f}."
+            sentences.append(said)
         models.append(line)
     return Comparison(settings, models, sentences)
 
@@ -135,7 +140,7 @@ def row(
     near, rival = within(curve), None
     if target is not None:
         rival = images_to_reach(curve, target)
-    seen = [r["images_seen"] for r in records]
+    seen = images_seen(records)
     return {
         "model": model,
         "seeds": [r["seed"] for r in records],
@@ -146,9 +151,9 @@ def row(
         "images_per_second": mean([r["images_per_second"] for r in records]),
         "sampling_images_per_second": mean([r.get("sampling_images_per_second") for r in records]),
         "kimg": kimg,
-        "images_seen": mean(seen),
+        "images_seen": round(seen, 2),
         "measured_images_seen": mean([r.get("measured_images_seen") for r in records]),
-        "epochs": round(float(np.mean(seen)) / images, 2),
+        "epochs": round(seen / images, 2),
         "training_seconds": mean([r["training_seconds"] for r in records]),
         "images_to_near_best": whole(near),
         "epochs_to_near_best": round(near / images, 2) if near else None,
@@ -190,6 +195,11 @@ def curve_of(records: Sequence[dict[str, Any]]) -> list[tuple[float, float]]:
     return mean_curve(
         [[(p["images_seen"], p["value"]) for p in r["curve"] if p["images_seen"]] for r in records]
     )
+
+
+def images_seen(records: Sequence[dict[str, Any]]) -> float:
+    """Mean over seeds."""
+    return float(np.mean([r["images_seen"] for r in records]))
 
 
 def best(records: Sequence[dict[str, Any]]) -> float | None:
