@@ -61,6 +61,9 @@ class Table(Section):
     size: Literal[32, 64, 128]
     kimg: Kimg
     seeds: Seeds
+    curve_n: Annotated[int, Field(ge=2, strict=True)] | None = Field(
+        None, description="generated images at each point of a curve; null takes compare's"
+    )
     rows: Annotated[list[Row], Field(min_length=1)]
 
     @field_validator("rows")
