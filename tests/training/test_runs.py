@@ -41,7 +41,7 @@ def refused(run: Path, kind: type[HqganError], message: str, *changes: str, **na
     ("change", "message"),
     [
         ("seed=1", r"seed: 0 -> 1"),
-        ("loss.r1_gamma=0.5", r"loss\.r1_gamma: auto -> 0\.5"),
+        ("loss.r1_gamma=0.5", r"loss\.r1_gamma: 'auto' -> 0\.5"),
         ("generator.fusion=film", r"generator\.fusion: 'gated' -> 'film'"),
         ("critic.betas=[0.5,0.9]", r"critic\.betas"),
         ("data.balance=1", r"data\.balance: 0\.5 -> 1\.0"),
