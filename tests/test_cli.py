@@ -237,7 +237,7 @@ def test_reproduce_lists_its_tables_and_runs_one(
     refused(hqgan("reproduce", "ham10000-64"), 2, "is of HAM10000: say with --data")
     row = {"model": "dcgan", "set": ["batch=8", "precision=float32"]}
     small = known["ham10000-32-twins"] | {"name": "small", "kimg": 0.032, "rows": [row]}
-    small |= {"extractor": "tiny"}
+    small |= {"extractor": "tiny", "curve_n": None}
     monkeypatch.setattr("hqgan.tables.read_table", lambda _: Table(**(small | {"seeds": 1})))
     out = tmp_path / "table"
     command = ["reproduce", "small", "--data", data, "--out", out, "--device=cpu", "--json"]
