@@ -51,7 +51,7 @@ def demo(
 
     with training_progress() as callbacks:
         result = run_demo(out, **({} if kimg is None else {"kimg": kimg}), callbacks=callbacks)
-    say(f"\npictures: {result.grid}  (rows in pairs: embedded images, generated images)")
+    say(f"\npictures: {result.grid}  (left embedded images, right generated ones)")
     say(f"metrics:  {result.metrics}")
     say(
         f"          {result.recipe} {result.value:.4g} against the embedded validation images; "

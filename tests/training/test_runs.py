@@ -80,6 +80,18 @@ def test_a_run_killed_before_its_first_file_may_begin_again(tmp_path: Path) -> N
     assert train(tiny_config(KIMG), tmp_path, tiny_dataset()).images_seen == 16
 
 
+def test_a_refused_run_leaves_its_folder_as_it_was(tmp_path: Path) -> None:
+    config = tiny_config(KIMG, f"init.run={tmp_path}")
+    for folder in (tmp_path / "new", tmp_path / "empty"):
+        there = folder.name == "empty"
+        if there:
+            folder.mkdir()
+        with pytest.raises(RunError, match="no snapshot"):
+            train(config, folder, tiny_dataset())
+        assert folder.exists() == there
+        assert not there or not list(folder.iterdir())
+
+
 def test_a_damaged_state_is_named_with_the_remedy(tmp_path: Path) -> None:
     train(tiny_config(KIMG), tmp_path, tiny_dataset())
     state = tmp_path / "state.pt"

@@ -78,6 +78,11 @@ def test_a_row_may_see_fewer_images_with_fewer_seeds_and_settings_of_its_own(
     ]
 
 
+def test_a_curve_has_no_more_fakes_than_the_table(data: Path, tmp_path: Path) -> None:
+    found = planned(tmp_path / "new", data, curve_n=10_000)
+    assert found.settings["curve_n"] == found.settings["n"] == len(found.reference)
+
+
 def test_the_csv_has_a_line_a_model(compared: tuple[Path, Comparison]) -> None:
     lines = compared[1].as_csv().splitlines()
     assert len(lines) == 1 + len(MODELS)

@@ -55,7 +55,7 @@ def planned(out: Path, data: Path, table: Table, **changes: object) -> Plan:
     return plan(table, out, data=str(data), device="cpu", **changes)
 
 
-def test_the_packaged_tables_are_those_of_the_issue() -> None:
+def test_three_tables_come_with_the_package() -> None:
     assert {"ham10000-64", "ham10000-32-twins", "ham10000-128"} <= set(table_names())
 
 

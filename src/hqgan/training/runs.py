@@ -17,7 +17,7 @@ import os
 import platform
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TextIO
@@ -40,8 +40,8 @@ TIMING_FIELDS = ("seconds", "images_per_second")
 class RunFolder:
     """One run on disk, opened by `RunFolder.open`, which refuses what it must not touch."""
 
-    def __init__(self, path: Path, config: Config, lock: TextIO):
-        self.path, self.config, self._lock = path, config, lock
+    def __init__(self, path: Path, config: Config, lock: TextIO, made: bool):
+        self.path, self.config, self._lock, self._made = path, config, lock, made
 
     @classmethod
     def open(cls, path: Path, config: Config) -> "RunFolder":
@@ -54,6 +54,7 @@ class RunFolder:
             RunError: the folder holds something else, cannot be written, or is in use.
         """
         require_continuable(path, config)
+        made = not path.exists()
         try:
             path.mkdir(parents=True, exist_ok=True)
             lock = acquire(path / LOCK)
@@ -61,10 +62,15 @@ class RunFolder:
             raise RunError(
                 f"cannot write to the run folder {path}: {error.strerror}; choose another --out"
             ) from error
-        return cls(path, config, lock)
+        return cls(path, config, lock, made)
 
     def close(self) -> None:
-        """Let other processes train here."""
+        """Let other processes train here; what was refused before `begin` leaves no trace."""
+        with suppress(OSError):
+            if [file.name for file in self.path.iterdir()] == [LOCK]:
+                (self.path / LOCK).unlink()
+                if self._made:
+                    self.path.rmdir()
         self._lock.close()
 
     def begin(self, images_seen: int, **facts: Any) -> None:

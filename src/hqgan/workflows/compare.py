@@ -114,7 +114,7 @@ def plan(
         split: "val", or "test" together with `final`; None is the one that `final` says.
         final: opens the test split, after all is trained and measured on val.
         n: fakes of the final measurement; None takes as many as the split has images.
-        curve_n: fakes of each point of a curve; None takes 500 or, if that is less, n.
+        curve_n: fakes of each point of a curve, n at most; None takes 500.
         weights: Inception weights (see `load_extractor`).
         extractor: its name; None is the widest that the weights allow.
         device: of the trainings.
@@ -160,9 +160,11 @@ def plan(
     reference = load_dataset(data, "val", size, label=label)
     test = load_dataset(data, "test", size, label=label) if final else None
     n_test, n = n, len(reference) if n is None else n
-    curve_n = min(CURVE_FAKES, n) if curve_n is None else curve_n
-    if not 2 <= curve_n <= n <= MOST_FAKES:
-        raise UsageError(f"n is {n} and the curve's {curve_n}, but 2 <= curve <= n <= {MOST_FAKES}")
+    curve_n = min(CURVE_FAKES if curve_n is None else curve_n, n)
+    if curve_n < 2 or n > MOST_FAKES:
+        raise UsageError(
+            f"n is {n} and the curve's {curve_n}, but both are at least 2, and at most {MOST_FAKES}"
+        )
     recipe = Recipe(split="val", n=n, curve_n=curve_n, extractor=chosen.name, seed=0)
     cell = partial(Cell, data=data, label=label, recipe=recipe, weights=weights, budget=budget)
     shared = {"data.path": data, "data.label": label, "size": size, "device": device}

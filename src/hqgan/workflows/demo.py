@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from hqgan.config import load_config
-from hqgan.data import Dataset, load_dataset, save_grid, to_uint8
+from hqgan.data import save_grid, to_uint8
 from hqgan.evaluation import load_extractor
 from hqgan.evaluation.run import RECORDS, evaluate_run
-from hqgan.models import Generator, generate, load_snapshot
+from hqgan.models import generate, load_snapshot
 from hqgan.pretrained import find_pretrained, pretrained_names
+from hqgan.report import sample_sheet
 from hqgan.training import Callbacks, Result, train
 from hqgan.workflows.sample import spare_compilation
 
@@ -54,16 +55,15 @@ class Finished:
 def demo(out: Path, kimg: float = KIMG, callbacks: Callbacks | None = None) -> Demo:
     """Train preset `hybridq` at 32 px on the embedded data, then compare its images with the real.
 
-    The picture has two rows a class: embedded images above, generated ones below. Run again it
-    continues or ends at once. The distance is fd_tiny (a small fixed network), which compares
-    generators of this demo and nothing else.
+    The picture shows embedded images on the left and generated ones on the right, a row a class.
+    Run again it continues or ends at once. The distance is fd_tiny (a small fixed network), which
+    compares generators of this demo and nothing else.
     """
     tell = callbacks or Callbacks()
     config = load_config("hybridq", overrides={"data.path": "embedded", "size": SIZE, "kimg": kimg})
     result = train(config, out, callbacks=tell)
     tell.message("training is done; drawing and measuring")
-    reference = load_dataset("embedded", "train", SIZE)
-    grid = real_and_fake(out, reference)
+    grid = sample_sheet(out, "embedded", split="train")
     (measured,) = evaluate_run(out, "embedded", load_extractor(name="tiny"))
     overall = measured.records[0]
     return Demo(
@@ -78,23 +78,13 @@ def demo(out: Path, kimg: float = KIMG, callbacks: Callbacks | None = None) -> D
     )
 
 
-def real_and_fake(run: Path, reference: Dataset) -> Path:
-    """RUN/real-and-fake.png: for each class a row of real and a row of generated images."""
-    generator, about = load_snapshot(run)
-    rows = []
-    for y in range(len(about.classes)):
-        real = reference.images[reference.labels == y][:COLUMNS]
-        fake = row(generator, y)
-        rows += [real, np.full((COLUMNS - len(real), *real.shape[1:]), 255, np.uint8), fake]
-    return save_grid(np.concatenate(rows), run / "real-and-fake.png", COLUMNS)
-
-
 def draw_finished(name: str, out: Path) -> Finished:
     """OUT/NAME.png: a row of each class by a generator of the package."""
     folder = find_pretrained(name)
     generator, about = load_snapshot(folder)
     spare_compilation(generator, COLUMNS * len(about.classes))
-    rows = np.concatenate([row(generator, y) for y in range(len(about.classes))])
+    labels = [y for y in range(len(about.classes)) for _ in range(COLUMNS)]
+    rows = np.concatenate([to_uint8(batch) for batch in generate(generator, labels, seed=0)])
     picture = save_grid(rows, out / f"{name}.png", COLUMNS)
     return Finished(
         name,
@@ -102,8 +92,3 @@ def draw_finished(name: str, out: Path) -> Finished:
         about.classes,
         about.origin.credit() if about.origin else "synthetic images",
     )
-
-
-def row(generator: Generator, y: int) -> np.ndarray:
-    """The first images of a class, uint8 (COLUMNS, S, S, 3)."""
-    return np.concatenate([to_uint8(batch) for batch in generate(generator, [y] * COLUMNS, seed=0)])
