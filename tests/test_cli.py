@@ -276,7 +276,7 @@ def test_evaluate_names_what_is_missing(hqgan: Command, run: Path, tmp_path: Pat
 def test_the_demo_ends_with_paths(hqgan: Command, tmp_path: Path) -> None:
     said = hqgan("demo", "--kimg=0.2", f"--out={tmp_path / 'demo'}", "--json")
     assert said.code == 0, said.err
-    for path in (said.json["grid"], said.json["metrics"], said.json["run"]):
+    for path in (said.json["picture"], said.json["metrics"], said.json["run"]):
         assert Path(path).exists()
         assert path in said.err
     assert "hqgan train --data PATH" in said.err

@@ -2,13 +2,8 @@
 
 from typing import Any
 
-import pytest
-
 from hqgan.evaluation.statistics import ONE_SEED
-from hqgan.report.markdown import class_table, fill, markdown_table
-
-TABLE, CLASSES, END = "<!-- table: mine -->\n", "<!-- classes: mine -->\n", "<!-- end -->\n"
-TEXT = f"before\n{TABLE}old\n{END}between\n{CLASSES}{END}after\n"
+from hqgan.report.markdown import class_table, markdown_table
 
 
 def recipe(name: str, value: float | None, label: str | None = None, **more: Any) -> dict[str, Any]:
@@ -151,35 +146,3 @@ def test_within_a_class_the_difference_stands_below_the_distance() -> None:
     assert cells(floor) == ["floor (real images)", "0.00200", "–"]
     assert cells(mine) == ["hybridq", "4.00 [3.00, 5.00]", "5.00"]
     assert cells(rival) == ["dcgan+kit", "4.00 [3.00, 5.00]<br>-0.500 [-1.00, +0.100]", "5.00"]
-
-
-def test_only_what_is_between_markers_is_made_anew() -> None:
-    results = {"mine": comparison(MINE, RIVAL)}
-    filled = fill(TEXT, results)
-    both = markdown_table(results["mine"]), class_table(results["mine"])
-    assert filled == f"before\n{TABLE}{both[0]}{END}between\n{CLASSES}{both[1]}{END}after\n"
-    assert fill(filled, results) == filled
-
-
-def test_a_number_that_no_command_wrote_is_seen() -> None:
-    results = {"mine": comparison(MINE, RIVAL)}
-    wrong = fill(TEXT, results).replace("2.54 [2.46, 2.64]", "2.04 [2.46, 2.64]")
-    assert fill(wrong, results) != wrong
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("<!-- table: yours -->\n<!-- end -->\n", "no results of a table 'yours'"),
-        ("<!-- table: mine -->\n", "not followed by <!-- end -->"),
-        ("<!-- table: mine -->\n<!-- table: mine -->\n<!-- end -->\n", "not followed by"),
-        ("<!-- table:mine -->\n<!-- end -->\n", "not followed by"),
-    ],
-)
-def test_a_wrong_marker_is_said_to_be(text: str, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        fill(text, {"mine": comparison(MINE)})
-
-
-def test_a_text_without_markers_is_left_alone() -> None:
-    assert fill("<!-- end -->\nplain\n", {}) == "<!-- end -->\nplain\n"

@@ -14,7 +14,7 @@ from hatchling.builders.wheel import WheelBuilder
 
 import hqgan
 from hqgan.pretrained import FOLDER, METRICS, pretrained_names
-from hqgan.report.markdown import fill
+from hqgan.report.readme import fill
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -81,7 +81,8 @@ def test_the_readme_names_the_two_commands_of_the_makefile() -> None:
 def readme_is_of(readme: str, results: Path) -> bool:
     """Whether README's tables are what `make tables` makes of these results."""
     known = {file.stem: json.loads(file.read_text()) for file in results.glob("*.json")}
-    return fill(readme, known) == readme
+    packaged = {n: json.loads((FOLDER / n / METRICS).read_text()) for n in pretrained_names()}
+    return fill(readme, known, packaged) == readme
 
 
 def test_the_tables_of_the_readme_are_those_of_the_committed_results() -> None:
@@ -108,7 +109,7 @@ def test_make_tables_writes_what_the_check_asks_for(
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "cannot be read"), ("{", "is not JSON"), ("[1]", "is no comparison")],
+    [(None, "cannot be read"), ("{", "is not JSON"), ("[1]", "is neither")],
 )
 def test_a_wrong_file_for_a_table_is_said_to_be_in_a_sentence(
     content: str | None, message: str, tmp_path: Path

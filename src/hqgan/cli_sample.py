@@ -47,11 +47,13 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Train a few minutes on built-in synthetic lesions. Needs no data and no network."""
+    from hqgan.report import sample_sheet
     from hqgan.workflows import demo as run_demo
 
     with training_progress() as callbacks:
         result = run_demo(out, **({} if kimg is None else {"kimg": kimg}), callbacks=callbacks)
-    say(f"\npictures: {result.grid}  (left embedded images, right generated ones)")
+    picture = sample_sheet(out, "embedded", split="train")
+    say(f"\npicture:  {picture}  (left embedded images, right generated ones)")
     say(f"metrics:  {result.metrics}")
     say(
         f"          {result.recipe} {result.value:.4g} against the embedded validation images; "
@@ -64,4 +66,4 @@ def demo(
     say("  hqgan data inspect PATH\n  hqgan train --data PATH --size 64 --kimg 250 --out runs/mine")
     say("  hqgan evaluate runs/mine\n  hqgan sample runs/mine --per-class 100 --out synthetic")
     if as_json:
-        emit(asdict(result))
+        emit({**asdict(result), "picture": str(picture)})

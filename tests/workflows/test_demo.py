@@ -3,8 +3,6 @@
 import json
 from pathlib import Path
 
-from PIL import Image
-
 from hqgan.pretrained import pretrained_names
 from hqgan.workflows import demo
 
@@ -14,9 +12,6 @@ def test_the_demo_leaves_pictures_and_numbers_and_may_be_run_again(tmp_path: Pat
     first = demo(run, kimg=0.1)
     assert first.training.images_seen == 128
     assert first.run == str(run)
-    with Image.open(first.grid) as image:  # 32 px doubled, eight real and eight generated a class
-        assert image.width > 2 * 8 * 64
-        assert image.height > 4 * 64
     assert first.recipe == "fd_tiny"
     assert first.value > first.floor > 0  # noise is further from the lesions than lesions are
     lines = [json.loads(line) for line in Path(first.metrics).read_text().splitlines()]

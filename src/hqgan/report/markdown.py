@@ -1,11 +1,6 @@
-"""A comparison as a table for README: all of it from the JSON that `compare` wrote.
+"""A comparison as tables in Markdown: all of it from the JSON that `compare` wrote."""
 
-README holds a table between `<!-- table: NAME -->` and `<!-- end -->`; what stands there is what
-`markdown_table` makes of the committed docs/results/NAME.json, which a test checks.
-"""
-
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from hqgan.report.statements import (
     CLASS_DIFFERENCES,
@@ -25,33 +20,6 @@ EVIDENCE = {
     "S": "a secondary source",
     "I": "inferred by us",
 }
-MARKED = re.compile(
-    r"(<!-- (?P<what>table|classes): (?P<name>\S+) -->\n)(?P<text>.*?)(<!-- end -->)", re.DOTALL
-)
-OPENING = re.compile(r"<!-- (?:table|classes):")
-
-
-def fill(text: str, results: Mapping[str, Record]) -> str:
-    """The text with everything between markers made anew, from comparisons by name.
-
-    `<!-- table: NAME -->` holds `markdown_table`, `<!-- classes: NAME -->` `class_table`.
-
-    Raises:
-        ValueError: a marker without an end, or of a table that is not among the results.
-    """
-    if len(OPENING.findall(text)) != len(MARKED.findall(text)):
-        raise ValueError("a table's marker is not followed by <!-- end -->")
-
-    def made(found: re.Match[str]) -> str:
-        name = found["name"]
-        if name not in results:
-            raise ValueError(f"there are no results of a table {name!r}")
-        if OPENING.search(found["text"]):
-            raise ValueError(f"the marker of table {name!r} is not followed by <!-- end -->")
-        render = markdown_table if found["what"] == "table" else class_table
-        return f"{found[1]}{render(results[name])}{found[5]}"
-
-    return MARKED.sub(made, text)
 
 
 def reproduction(comparison: Record) -> str:

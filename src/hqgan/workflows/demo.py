@@ -1,4 +1,4 @@
-"""The first five minutes: train a small HybridQ on built-in synthetic lesions and look at it."""
+"""The first five minutes: train a small HybridQ on built-in synthetic lesions and measure it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,6 @@ from hqgan.evaluation import load_extractor
 from hqgan.evaluation.run import RECORDS, evaluate_run
 from hqgan.models import generate, load_snapshot
 from hqgan.pretrained import find_pretrained, pretrained_names
-from hqgan.report import sample_sheet
 from hqgan.training import Callbacks, Result, train
 from hqgan.workflows.sample import spare_compilation
 
@@ -22,13 +21,12 @@ COLUMNS = 8
 
 @dataclass(frozen=True)
 class Demo:
-    """What the demo leaves: the run, a picture, and its distance beside that of real images.
+    """What the demo leaves: the run, and its distance beside that of real images.
 
     `finished` shows what the generators of the package do.
     """
 
     run: str
-    grid: str
     metrics: str
     recipe: str
     value: float
@@ -55,20 +53,17 @@ class Finished:
 def demo(out: Path, kimg: float = KIMG, callbacks: Callbacks | None = None) -> Demo:
     """Train preset `hybridq` at 32 px on the embedded data, then compare its images with the real.
 
-    The picture shows embedded images on the left and generated ones on the right, a row a class.
     Run again it continues or ends at once. The distance is fd_tiny (a small fixed network), which
     compares generators of this demo and nothing else.
     """
     tell = callbacks or Callbacks()
     config = load_config("hybridq", overrides={"data.path": "embedded", "size": SIZE, "kimg": kimg})
     result = train(config, out, callbacks=tell)
-    tell.message("training is done; drawing and measuring")
-    grid = sample_sheet(out, "embedded", split="train")
+    tell.message("training is done; measuring")
     (measured,) = evaluate_run(out, "embedded", load_extractor(name="tiny"))
     overall = measured.records[0]
     return Demo(
         run=str(out),
-        grid=str(grid),
         metrics=str(out / RECORDS),
         recipe=overall["recipe"],
         value=overall["value"],
