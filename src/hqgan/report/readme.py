@@ -89,7 +89,7 @@ def study_table(study: Record) -> str:
             change(row, measure),
             probability(row["p_holm"]),
             probability(row["sign_flip_p_holm"]),
-            found(row["minimum_detectable_effect"], measure),
+            detectable(row["minimum_detectable_effect"], measure),
         ]
         for row in study["comparisons"]
         if row["primary"]
@@ -114,7 +114,7 @@ def study_table(study: Record) -> str:
     )
 
 
-def found(effect: float | None, measure: str) -> str:
+def detectable(effect: float | None, measure: str) -> str:
     """The smallest difference that the study had a good chance to find."""
     return NOTHING if effect is None else change({"value": effect, "interval": None}, measure)
 
