@@ -206,9 +206,7 @@ def _others(order: tuple[int, ...], wires: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(wire for wire in order if wire not in wires)
 
 
-def moved(
-    values: Tensor, order: tuple[int, ...], wanted: tuple[int, ...], size: int = 4
-) -> Tensor:
+def moved(values: Tensor, order: tuple[int, ...], wanted: tuple[int, ...], size: int = 4) -> Tensor:
     """The same state with its axes, each of this size, in another order; from (B, size^Q).
 
     Neighbours that stay together are one axis.

@@ -15,7 +15,8 @@ Three ideas make it fast:
    qubit's sphere and then a classical error, of which the mean is taken exactly: no draws.
 """
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, reduce
 
@@ -44,8 +45,8 @@ from hqgan.quantum.statevector import BLOCK, GENERATORS
 
 Complex = NDArray[np.complex128]
 
-CHUNK = 2**22
-"""Amplitudes that are computed at once; 32 MiB of them, and a few copies."""
+CHUNK = 2**20
+"""Amplitudes that are computed at once: 8 MiB of them, for larger states leave the CPU's cache."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,8 @@ class Trajectories:
     """Runs circuits as a noisy machine would, as `Noisy` does, by random trajectories of the state.
 
     Values are right on average, with an error that falls as 1 / sqrt(number), and not
-    differentiable: `parameter_shift` takes an instance as its `run`. A post-selected read-out is a
-    quotient of two means.
+    differentiable: `parameter_shift` takes an instance as its `run`, `QuantumLayer.run_by` as what
+    computes a layer's values. A post-selected read-out is a quotient of two means.
 
     Args:
         noise: what the noise is.
@@ -65,8 +66,9 @@ class Trajectories:
             shot a trajectory is one shot of the machine.
 
     Cost:
-        Time O(C B T 2^Q) a block of gates. 16 qubits, 8 layers with the noise of a device, one
-        sample, 100 trajectories:
+        Time O(C B T 2^Q) a block of gates. One sample of 16 qubits and 8 layers of RY and a chain
+        of CZ with the noise of `DeviceNoise("marrakesh")` and 100 trajectories: about 3 s on one
+        core in float32, for values with standard errors of about 0.01.
 
     Raises:
         ValueError: fewer than one trajectory or shot; at call, a noise that is no channel.
@@ -118,20 +120,23 @@ class Trajectories:
         weight = weight.clamp_min(torch.finfo(angles.dtype).tiny)  # never met: zeros, not NaN
         mean = total / weight
         squares = (wwvv - 2 * mean * wwv + mean**2 * ww).clamp_min(0)
-        error = (squares * number / (number - 1 or np.nan)).sqrt() / weight
+        unbiased = number / (number - 1) if number > 1 else math.nan
+        error = (squares * unbiased).sqrt() / weight
         return mean.to(angles.dtype), error.to(angles.dtype)
 
-    def _values(
-        self, program: Program, circuit: Circuit, angles: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def _values(self, program: Program, circuit: Circuit, angles: Tensor) -> tuple[Tensor, Tensor]:
         """Of one trajectory for each row of angles (N, A): values (N, outputs), weights (N, 1)."""
         state = self._final(program, angles)
         diagonals = []
         for turns, signs in _readings(program, angles.dtype, angles.device):
-            turned = reduce(lambda values, turn: applied(turn, values), turns, state)
+            turned = state
+            for turn in turns:  # each group of wires comes out behind the others, the last in order
+                turned = applied(turn, turned)
             outcomes = torch.view_as_real(turned).square().sum(-1)
-            outcomes = outcomes / outcomes.sum(-1, keepdim=True)
-            diagonals.append(reduce(lambda values, sign: applied(sign, values), signs, outcomes))
+            diagonal = outcomes / outcomes.sum(-1, keepdim=True)
+            for sign in signs:
+                diagonal = applied(sign, diagonal)
+            diagonals.append(diagonal)
         if self.shots is not None:
             shots = Shots(self.shots, self.generator)
             diagonals = [drawn(diagonal, shots) for diagonal in diagonals]
@@ -235,7 +240,7 @@ def _blocks(program: Program) -> tuple[Block, ...]:
     return tuple(fuse(_merged(program.steps)))
 
 
-def _merged(steps: Iterable[Step]) -> Iterator[Step]:
+def _merged(steps: Iterable[Step]) -> list[Step]:
     """Constant steps that follow each other on the same wires as one: a gate and its noise."""
     kept: list[Step] = []
     last: dict[int, int] = {}
@@ -243,12 +248,16 @@ def _merged(steps: Iterable[Step]) -> Iterator[Step]:
         places = {last.get(wire, -1) for wire in step.wires}
         here = places.pop()
         before = kept[here] if here >= 0 and not places else None
-        if isinstance(step, Constant) and isinstance(before, Constant) and before.wires == step.wires:
+        if (
+            isinstance(step, Constant)
+            and isinstance(before, Constant)
+            and before.wires == step.wires
+        ):
             kept[here] = Constant(step.wires, step.matrix @ before.matrix)
         else:
             last |= dict.fromkeys(step.wires, len(kept))
             kept.append(step)
-    return iter(kept)
+    return kept
 
 
 def _spread(operators: Complex, on: tuple[int, ...], wires: tuple[int, ...]) -> Complex:
@@ -278,7 +287,7 @@ def _generator(axis: str, dtype: torch.dtype, device: torch.device) -> tuple[Ten
     return generator, torch.eye(2, dtype=dtype.to_complex(), device=device)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 @torch.inference_mode(False)
 def _parts(
     block: Block, wires: tuple[int, ...], dtype: torch.dtype, device: torch.device
