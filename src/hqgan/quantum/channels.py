@@ -59,10 +59,12 @@ def kraus(matrix: Matrix) -> NDArray[np.complex128]:
     size = words.shape[-1]
     choi = np.einsum("pq,pab,qji->aibj", matrix, words, words, optimize=True) / size
     values, vectors = np.linalg.eigh(choi.reshape(size**2, size**2))
-    if values[0] < -ROUNDING or not np.allclose(matrix[0], np.eye(len(matrix))[0], atol=ROUNDING):
+    off = np.abs(matrix[0] - np.eye(len(matrix))[0]).max()
+    if values[0] < -ROUNDING or off > ROUNDING:
         raise ValueError(
-            f"no channel has this transfer matrix: its Choi matrix has the eigenvalue {values[0]:.3g} "
-            f"(at least 0 is needed) and its first row is {matrix[0]} (1, 0, 0, ... is needed)"
+            "no channel has this transfer matrix: the least eigenvalue of its Choi matrix is "
+            f"{values[0]:.3g}, but must be at least 0, and its first row is {off:.3g} off "
+            "1, 0, 0, ..., which keeps the trace"
         )
     kept = values > NEGLIGIBLE
     operators = (np.sqrt(values[kept]) * vectors[:, kept]).T.reshape(-1, size, size)

@@ -99,7 +99,8 @@ class Noisy:
             a fraction of the memory.
 
     Cost:
-        Time O(C B 4^Q) a layer, where the exact simulator takes 2^Q; at most `MOST_QUBITS`.
+        Time O(C B 4^Q) a layer, where the exact simulator takes 2^Q; at most `MOST_QUBITS`,
+        beyond which `hqgan.quantum.Trajectories` goes.
 
     Raises:
         ValueError: at call, for a circuit of more qubits.

@@ -18,32 +18,18 @@ Three ideas make it fast:
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, reduce
+from functools import lru_cache
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from hqgan.quantum import channels
 from hqgan.quantum.circuit import Circuit, Probabilities
 from hqgan.quantum.lowering import lower
 from hqgan.quantum.noise import Noise, drawn, program_of, read
-from hqgan.quantum.pauli_transfer import (
-    Block,
-    Constant,
-    Program,
-    Step,
-    Turn,
-    Z,
-    applied,
-    fuse,
-    moved,
-)
+from hqgan.quantum.pauli_transfer import Block, Program, Turn, applied, moved
 from hqgan.quantum.shots import Shots
-from hqgan.quantum.statevector import BLOCK, GENERATORS
-
-Complex = NDArray[np.complex128]
+from hqgan.quantum.statevector import GENERATORS
+from hqgan.quantum.unravelling import blocks, parts, readings
 
 CHUNK = 2**20
 """Amplitudes that are computed at once: 8 MiB of them, for larger states leave the CPU's cache."""
@@ -128,7 +114,7 @@ class Trajectories:
         """Of one trajectory for each row of angles (N, A): values (N, outputs), weights (N, 1)."""
         state = self._final(program, angles)
         diagonals = []
-        for turns, signs in _readings(program, angles.dtype, angles.device):
+        for turns, signs in readings(program, angles.dtype, angles.device):
             turned = state
             for turn in turns:  # each group of wires comes out behind the others, the last in order
                 turned = applied(turn, turned)
@@ -150,19 +136,15 @@ class Trajectories:
         """(N, 2^Q), of a norm near 1; a wire joins the state with the first block it is in."""
         values = angles.new_ones(len(angles), 1, dtype=angles.dtype.to_complex())
         order: tuple[int, ...] = ()
-        for block in (*_blocks(program), Block(tuple(range(program.qubits)), ())):
-            for wire in block.wires:
-                if wire not in order:
-                    values = torch.cat([values, torch.zeros_like(values)], 1)
-                    order = (wire, *order)
-            if not block.steps:
-                break
+        for block in blocks(program):
+            values, order = _grown(values, order, block.wires)
             wires = tuple(wire for wire in order if wire in block.wires)  # may spare a copy
             others = tuple(wire for wire in order if wire not in wires)
             values = moved(values, order, (*wires, *others), 2)
             values = applied(self._operator(block, wires, values, angles), values)
             order = (*others, *wires)
-        return moved(values, order, tuple(range(program.qubits)), 2)
+        every = tuple(range(program.qubits))
+        return moved(*_grown(values, order, every), every, 2)
 
     def _operator(
         self, block: Block, wires: tuple[int, ...], values: Tensor, angles: Tensor
@@ -171,7 +153,7 @@ class Trajectories:
         size = 2 ** len(wires)
         total = torch.eye(size, dtype=values.dtype, device=values.device)[None]
         density = None
-        for part in _parts(block, wires, angles.dtype, angles.device):
+        for part in parts(block, wires, angles.dtype, angles.device):
             if isinstance(part, Turn):
                 before = total.reshape(len(total), 2 ** wires.index(part.wires[0]), 2, -1)
                 total = (_turn(part, angles)[:, None] @ before).reshape(-1, size, size)
@@ -195,79 +177,15 @@ class Trajectories:
         return total
 
 
-@dataclass(frozen=True, eq=False)
-class _Choice:
-    """Operators (n, 2^k, 2^k), of which one is drawn for each state.
-
-    Attributes:
-        chances: (n,) of the operators, which are unitary; None where chances depend on the state.
-        effects: (4^k, n), for the reduced density matrix rho: chances Tr(K^+ K rho).
-    """
-
-    operators: Tensor
-    chances: Tensor | None
-    effects: Tensor
-
-
-def choices(matrix: channels.Matrix) -> tuple[Complex, NDArray[np.float64] | None]:
-    """A channel's operators, and how likely each is if they are unitary; else None.
-
-    The operators of a channel are not unique. A unitary and then Pauli errors are looked for first,
-    as eigenvectors mix errors of one probability to what is no longer unitary.
-    """
-    operators = channels.kraus(matrix)
-    size = operators.shape[-1]
-    left, _, right = np.linalg.svd(operators[0])
-    unitary = left @ right
-    errors = matrix @ channels.transfer_matrix([unitary]).T
-    rates = np.diag(errors)
-    if np.allclose(errors, np.diag(rates), atol=channels.ROUNDING):
-        words = channels.pauli_matrices(size.bit_length() - 1)
-        both = np.einsum("pij,qjk->pqik", words, words)
-        signs = np.einsum("pqij,pqji->pq", both, both).real / size  # +1 where words commute
-        chances = signs @ rates / size**2
-        kept = chances > channels.NEGLIGIBLE
-        operators = np.sqrt(chances[kept, None, None]) * (words[kept] @ unitary)
-    norms = operators.conj().mT @ operators
-    chances = np.einsum("nii->n", norms).real / size
-    if np.allclose(norms, chances[:, None, None] * np.eye(size), atol=channels.ROUNDING):
-        return operators / np.sqrt(chances)[:, None, None], chances
-    return operators, None
-
-
-@lru_cache(maxsize=64)
-def _blocks(program: Program) -> tuple[Block, ...]:
-    return tuple(fuse(_merged(program.steps)))
-
-
-def _merged(steps: Iterable[Step]) -> list[Step]:
-    """Constant steps that follow each other on the same wires as one: a gate and its noise."""
-    kept: list[Step] = []
-    last: dict[int, int] = {}
-    for step in steps:
-        places = {last.get(wire, -1) for wire in step.wires}
-        here = places.pop()
-        before = kept[here] if here >= 0 and not places else None
-        if (
-            isinstance(step, Constant)
-            and isinstance(before, Constant)
-            and before.wires == step.wires
-        ):
-            kept[here] = Constant(step.wires, step.matrix @ before.matrix)
-        else:
-            last |= dict.fromkeys(step.wires, len(kept))
-            kept.append(step)
-    return kept
-
-
-def _spread(operators: Complex, on: tuple[int, ...], wires: tuple[int, ...]) -> Complex:
-    """Operators (n, 2^j, 2^j) on all of `wires`, (n, 2^k, 2^k)."""
-    others = tuple(wire for wire in wires if wire not in on)
-    whole = np.kron(operators, np.eye(2 ** len(others))[None])
-    n = len(wires)
-    axes = [1 + (*on, *others).index(wire) for wire in wires]
-    each = whole.reshape(-1, *(2,) * (2 * n)).transpose(0, *axes, *(n + axis for axis in axes))
-    return each.reshape(-1, 2**n, 2**n)
+def _grown(
+    values: Tensor, order: tuple[int, ...], wires: Iterable[int]
+) -> tuple[Tensor, tuple[int, ...]]:
+    """States (N, 2^q) whose axes are the wires in `order`, with such of `wires` as they lack."""
+    for wire in wires:
+        if wire not in order:
+            values = torch.cat([values, torch.zeros_like(values)], 1)
+            order = (wire, *order)
+    return values, order
 
 
 def _turn(turn: Turn, angles: Tensor) -> Tensor:
@@ -277,60 +195,8 @@ def _turn(turn: Turn, angles: Tensor) -> Tensor:
     return half.cos() * identity + half.sin() * generator
 
 
-# Constants, made once per device and dtype; outside inference mode, as in `statevector`.
-
-
 @lru_cache(maxsize=64)
 @torch.inference_mode(False)
 def _generator(axis: str, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
     generator = torch.tensor(GENERATORS[axis], dtype=dtype.to_complex(), device=device)
     return generator, torch.eye(2, dtype=dtype.to_complex(), device=device)
-
-
-@lru_cache(maxsize=512)
-@torch.inference_mode(False)
-def _parts(
-    block: Block, wires: tuple[int, ...], dtype: torch.dtype, device: torch.device
-) -> tuple[_Choice | Turn, ...]:
-    """The steps of a block, constant ones on all of its wires."""
-    parts: list[_Choice | Turn] = []
-    for step in block.steps:
-        if isinstance(step, Turn):
-            parts.append(step)
-            continue
-        operators, chances = choices(step.matrix)
-        whole = torch.from_numpy(_spread(operators, step.wires, wires)).to(device)
-        whole = whole.to(dtype.to_complex())
-        effects = (whole.mH @ whole).mT.flatten(1).mT
-        drawn_by = None if chances is None else torch.from_numpy(chances).to(device)
-        parts.append(_Choice(whole, drawn_by, effects))
-    return tuple(parts)
-
-
-@lru_cache(maxsize=64)
-@torch.inference_mode(False)
-def _readings(
-    program: Program, dtype: torch.dtype, device: torch.device
-) -> tuple[tuple[list[Tensor], list[Tensor]], ...]:
-    """For each basis, by groups of wires: turns of the state, and outcomes to words over I and Z.
-
-    After a tail T, Z is what T_ZI + n.sigma was before it, n being the rest of T's row: a turn of n
-    to Z, and a sign whose mean is T_ZI + |n| for outcome 0 and T_ZI - |n| for 1.
-    """
-    readings = []
-    for tail in program.tails:
-        turns, signs = [], []
-        for row in (matrix[Z] for matrix in tail):
-            values, vectors = np.linalg.eigh(np.tensordot(row, channels.pauli_matrices(1), 1))
-            turns.append(vectors[:, ::-1].conj().T)
-            signs.append(np.array([[1, 1], values[::-1]]))
-        kinds = (turns, dtype.to_complex()), (signs, dtype)
-        turned, signed = (
-            [
-                torch.tensor(reduce(np.kron, each[i : i + BLOCK]), dtype=kind, device=device)[None]
-                for i in range(0, program.qubits, BLOCK)
-            ]
-            for each, kind in kinds
-        )
-        readings.append((turned, signed))
-    return tuple(readings)
