@@ -75,9 +75,13 @@ class IbmService:
             return str(sampler.run(pubs, shots=shots).job_id())
 
     def find(self, tag: str) -> list[str]:
-        """Ids of the account's jobs with this tag."""
+        """Ids of the account's jobs with this tag, where the machine's jobs are kept."""
+        # By itself the runtime looks into the instance that it used last, which may be another;
+        # that of a machine has no public name.
+        instance = getattr(self._machine, "_instance", None)
         with explained("looking for a job"):
-            return [str(job.job_id()) for job in self._runtime.jobs(limit=None, job_tags=[tag])]
+            jobs = self._runtime.jobs(limit=None, instance=instance, job_tags=[tag])
+            return [str(job.job_id()) for job in jobs]
 
     def status(self, job_id: str) -> Status:
         """How far a job is."""
