@@ -25,7 +25,7 @@ from hqgan.quantum import (
 from hqgan.quantum.gradients import parameter_shift
 from hqgan.quantum.lowering import lower
 from hqgan.quantum.noise import MOST_QUBITS
-from hqgan.quantum.pauli_transfer import fuse
+from hqgan.quantum.pauli_transfer import fuse, shared
 from hqgan.quantum.statevector import FIXED
 from random_circuits import angles, circuits, seeds, well_posed
 
@@ -176,7 +176,7 @@ class OneByOne(GateNoise):
 
     def program(self, circuit: Circuit):  # no noise in the change of basis
         perfect = GateNoise().program(circuit)
-        return replace(super().program(circuit), tails=perfect.tails)
+        return replace(super().program(circuit), branches=perfect.branches)
 
 
 @settings(max_examples=20)
@@ -270,6 +270,21 @@ def test_blocks_hold_every_step_once_in_an_order_that_means_the_same(circuit: Ci
         before = [id(step) for step in steps if wire in step.wires]
         assert [id(step) for step in together if wire in step.wires] == before
     assert all(len(block.wires) <= 3 for block in blocks)
+
+
+@given(circuits, seeds)
+def test_what_branches_share_may_be_done_once(circuit: Circuit, seed: int) -> None:
+    """A branch's steps are the shared ones, then its own, in an order that means the same."""
+    one = list(GateNoise().program(lower(circuit).circuit).steps)
+    rng = np.random.default_rng(seed)
+    other = [step for step in one if rng.random() < 0.8]
+    common, rests = shared([one, other])
+    for steps, rest in zip((one, other), rests, strict=True):
+        together = [*common, *rest]
+        assert len(together) == len(steps)
+        for wire in range(circuit.qubits):
+            assert [s for s in together if wire in s.wires] == [s for s in steps if wire in s.wires]
+    assert shared([one, one]) == (one, [[], []])
 
 
 def test_a_layer_takes_noise_and_gives_it_up() -> None:

@@ -192,8 +192,14 @@ def test_any_channels_on_any_wires_agree_with_coefficients(seed: int) -> None:
     for wires in [(2, 0), (1, 2), (1, 2), (3,), (3,), (3, 1), (0, 3), (0,), (2,), (3, 0)]:
         steps.append(Constant(wires, random_channel(rng, len(wires), int(rng.integers(1, 4)))))
         steps.append(Turn(wires[:1], str(rng.choice(["rx", "ry", "rz"])), (0, 2), (1.0, -0.5), 0.3))
-    tails = tuple(tuple(random_channel(rng, 1, 2) for _ in range(4)) for _ in range(2))
-    noise = Made(Program(4, tuple(steps), tails))
+    branches = tuple(
+        (
+            Constant((0, 2), random_channel(rng, 2, 2)),
+            *(Constant((wire,), random_channel(rng, 1, 2)) for wire in range(4)),
+        )
+        for _ in range(2)
+    )
+    noise = Made(Program(4, tuple(steps), branches))
     run = Trajectories(noise, NUMBER, seeded())
     assert_right_on_average(run, circuit, detached(circuit, seed), Noisy(noise))
 

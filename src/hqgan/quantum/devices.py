@@ -18,9 +18,8 @@ import numpy as np
 
 from hqgan.errors import MissingExtra, UsageError, did_you_mean
 from hqgan.quantum import channels
-from hqgan.quantum.circuit import Circuit, Operation
-from hqgan.quantum.noise import basis_changes
-from hqgan.quantum.pauli_transfer import Constant, Program, Step, Turn, tail
+from hqgan.quantum.circuit import Circuit
+from hqgan.quantum.pauli_transfer import Constant, Program, Step, Turn, shared
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -193,21 +192,22 @@ def transpiled(
         UsageError: its two-qubit gates do not lie along the line, so that qubits would have to be
             moved about.
     """
-    from qiskit.transpiler import generate_preset_pass_manager
+    from qiskit.transpiler import TranspilerError, generate_preset_pass_manager
 
     manager = generate_preset_pass_manager(
         optimization_level=LEVEL,
         backend=backend,
         initial_layout=list(line),
+        routing_method="none",
         seed_transpiler=seed,
     )
-    result = manager.run(circuit)
-    if result.layout is not None and result.layout.final_index_layout() != list(line):
+    try:
+        return manager.run(circuit)
+    except TranspilerError as error:
         raise UsageError(
             f"the circuit's two-qubit gates do not lie along the line {line} of {backend.name}: "
             "use an entangler that is a chain, not a ring"
-        )
-    return result
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -237,34 +237,50 @@ class DeviceNoise:
         fake_device(self.device)
 
     def program(self, circuit: Circuit) -> Program:
-        """See `hqgan.quantum.noise.Noise.program`."""
-        from hqgan.quantum.interop import to_qiskit
+        """See `hqgan.quantum.noise.Noise.program`.
+
+        As on the device, a circuit is transpiled together with each measurement of it, which
+        spares gates that the outcomes do not depend on.
+        """
+        from hqgan.quantum.jobs.packing import measured
 
         backend = fake_device(self.device)
-        on = line(backend.target, circuit.qubits)
-        steps = self.steps(transpiled(to_qiskit(circuit), backend, on), backend.target, on)
-        errors = [Constant((wire,), self.reading(backend.target, q)) for wire, q in enumerate(on)]
-        tails = []
-        for change in basis_changes(circuit):
-            turned = transpiled(_of(change, circuit.qubits), backend, on)
-            turning = self.steps(turned, backend.target, on)
-            tails.append(tail([*turning, *errors], circuit.qubits))
-        return Program(circuit.qubits, tuple(steps), tuple(tails))
+        target = backend.target
+        on = line(target, circuit.qubits)
+        known: dict[Any, Constant] = {}
+        reading = [Constant((wire,), self.reading(target, qubit)) for wire, qubit in enumerate(on)]
+        found = []
+        for whole in measured(circuit, 1):
+            steps = self.steps(transpiled(whole, backend, on), target, on, known)
+            found.append([*steps, *reading])
+        common, rests = shared(found)
+        return Program(circuit.qubits, tuple(common), tuple(map(tuple, rests)))
 
-    def steps(self, circuit: "QuantumCircuit", target: "Target", on: tuple[int, ...]) -> list[Step]:
-        """Each gate of a transpiled circuit and its noise, wire i being the qubit on[i]."""
+    def steps(
+        self,
+        circuit: "QuantumCircuit",
+        target: "Target",
+        on: tuple[int, ...],
+        known: dict[Any, Constant],
+    ) -> list[Step]:
+        """Each gate of a transpiled circuit and its noise, wire i being the qubit on[i].
+
+        Constant steps come from `known`, or are added to it: equal ones are one object.
+        """
         places = {qubit: wire for wire, qubit in enumerate(on)}
         steps: list[Step] = []
         for instruction in circuit.data:
             operation = instruction.operation
-            if operation.name == "barrier":
+            if operation.name in ("barrier", "measure"):
                 continue
             qubits = tuple(circuit.find_bit(bit).index for bit in instruction.qubits)
             wires = tuple(places[qubit] for qubit in qubits)
-            steps.append(_ideal(operation, wires))
+            gate = _ideal(operation, wires)
+            key = (operation.name, qubits, *map(str, operation.params))
+            steps.append(known.setdefault(key, gate) if isinstance(gate, Constant) else gate)
             noise = self.after(target, operation.name, qubits)
             if noise is not None:
-                steps.append(Constant(wires, noise))
+                steps.append(known.setdefault((*key, "noise"), Constant(wires, noise)))
         return steps
 
     def after(self, target: "Target", name: str, qubits: tuple[int, ...]) -> channels.Matrix | None:
@@ -299,17 +315,6 @@ def relaxed(target: "Target", qubit: int, time: float) -> channels.Matrix:
     if own is None or not (own.t1 and own.t2):
         return np.eye(4)
     return channels.thermal_relaxation(own.t1, own.t2, time)
-
-
-def _of(operations: list[Operation], qubits: int) -> "QuantumCircuit":
-    """Gates without a read-out, for the transpiler."""
-    from qiskit import QuantumCircuit
-
-    circuit = QuantumCircuit(qubits)
-    for operation in operations:
-        angles = () if operation.angle is None else (operation.angle,)
-        getattr(circuit, operation.gate)(*angles, *operation.wires)
-    return circuit
 
 
 def _ideal(operation: Any, wires: tuple[int, ...]) -> Step:

@@ -18,7 +18,7 @@ from torch.utils.checkpoint import checkpoint
 from hqgan.quantum import channels
 from hqgan.quantum.circuit import Circuit, Operation, Probabilities, Slot
 from hqgan.quantum.lowering import lower
-from hqgan.quantum.pauli_transfer import Constant, Program, Step, Turn, probabilities, tail
+from hqgan.quantum.pauli_transfer import Constant, Program, Step, Turn, probabilities
 from hqgan.quantum.schedule import basis_change, measurement_bases
 from hqgan.quantum.shots import Shots
 from hqgan.quantum.statevector import conditional
@@ -70,11 +70,11 @@ class GateNoise:
         steps = [step for operation in circuit.operations for step in self.noisy(operation)]
         error = channels.readout_error(*self.readout)
         reading = [Constant((wire,), error) for wire in range(circuit.qubits)]
-        tails = []
+        branches = []
         for change in basis_changes(circuit):
             turning = [step for operation in change for step in self.noisy(operation)]
-            tails.append(tail([*turning, *reading], circuit.qubits))
-        return Program(circuit.qubits, tuple(steps), tuple(tails))
+            branches.append((*turning, *reading))
+        return Program(circuit.qubits, tuple(steps), tuple(branches))
 
     def noisy(self, operation: Operation) -> list[Step]:
         """A gate and its noise."""

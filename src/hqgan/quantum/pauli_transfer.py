@@ -11,8 +11,8 @@ Two ideas make it fast:
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
@@ -75,18 +75,23 @@ class Program:
 
     Attributes:
         qubits: Q.
-        steps: up to the change of the measurement basis.
-        tails: for each basis the matrix (4, 4) of each wire that follows: the change of basis with
-            its noise, then the read-out error.
+        steps: what all measurement bases have in common.
+        branches: for each basis the steps that follow, the read-out error last.
     """
 
     qubits: int
     steps: tuple[Step, ...]
-    tails: tuple[tuple[channels.Matrix, ...], ...]
-    blocks: tuple[Block, ...] = field(init=False)
+    branches: tuple[tuple[Step, ...], ...]
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "blocks", tuple(fuse(self.steps)))
+    @cached_property
+    def blocks(self) -> tuple[Block, ...]:
+        """Of the common steps."""
+        return tuple(fuse(self.steps))
+
+    @cached_property
+    def endings(self) -> tuple["Ending", ...]:
+        """Of the branches."""
+        return tuple(ending(branch, self.qubits) for branch in self.branches)
 
     def run(self, angles: Tensor) -> list[Tensor]:
         """Coefficients of the words over I and Z, (B, 2^Q), for each basis.
@@ -98,7 +103,60 @@ class Program:
             Time O(B 4^Q) a block; the backward pass keeps two states (B, 4^Q) a block.
         """
         state = _State.after(self.blocks, angles, self.qubits)
-        return [state.measured(tail) for tail in self.tails]
+        found = []
+        for end in self.endings:
+            last = state
+            for block in end.blocks:
+                last = last.through(block, angles)
+            found.append(last.measured(end.tail))
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Ending:
+    """A branch: blocks, and then a matrix (4, 4) for each wire."""
+
+    blocks: tuple[Block, ...]
+    tail: tuple[channels.Matrix, ...]
+
+
+def ending(steps: Sequence[Step], qubits: int) -> Ending:
+    """The constant steps on single wires that nothing follows are a wire's tail."""
+    matrices = [np.eye(4)] * qubits
+    rest: list[Step] = []
+    followed: set[int] = set()
+    for step in reversed(steps):
+        if isinstance(step, Constant) and len(step.wires) == 1 and step.wires[0] not in followed:
+            matrices[step.wires[0]] = matrices[step.wires[0]] @ step.matrix
+        else:
+            rest.append(step)
+            followed |= set(step.wires)
+    return Ending(tuple(fuse(reversed(rest))), tuple(matrices))
+
+
+def shared(branches: Sequence[Sequence[Step]]) -> tuple[list[Step], list[list[Step]]]:
+    """What all branches begin with, wire by wire, and what each has besides.
+
+    Steps are the same if they are equal; of constant ones, if they are one object.
+    """
+    rests = [list(branch) for branch in branches]
+    common: list[Step] = []
+    apart: set[int] = set()
+    for step in branches[0]:
+        places = [_next(rest, step.wires) for rest in rests]
+        same = all(p is not None and r[p] == step for p, r in zip(places, rests, strict=True))
+        if apart & set(step.wires) or not same:
+            apart |= set(step.wires)
+            continue
+        common.append(step)
+        for place, rest in zip(places, rests, strict=True):
+            del rest[place or 0]
+    return common, rests
+
+
+def _next(steps: Sequence[Step], wires: tuple[int, ...]) -> int | None:
+    """Place of the first step that touches one of the wires."""
+    return next((i for i, step in enumerate(steps) if set(step.wires) & set(wires)), None)
 
 
 def fuse(steps: Iterable[Step], widest: int = WIDEST) -> list[Block]:
@@ -119,16 +177,6 @@ def fuse(steps: Iterable[Step], widest: int = WIDEST) -> list[Block]:
         members[here].append(step)
         last |= dict.fromkeys(step.wires, here)
     return [Block(tuple(w), tuple(s)) for w, s in zip(wires, members, strict=True)]
-
-
-def tail(steps: Iterable[Step], qubits: int) -> tuple[channels.Matrix, ...]:
-    """Constant steps on single wires as one matrix a wire, what `Program.tails` holds."""
-    matrices = [np.eye(4)] * qubits
-    for step in steps:
-        if not isinstance(step, Constant) or len(step.wires) > 1:
-            raise ValueError(f"a measurement turns single wires by fixed angles, not by {step}")
-        matrices[step.wires[0]] = step.matrix @ matrices[step.wires[0]]
-    return tuple(matrices)
 
 
 def probabilities(diagonal: Tensor) -> Tensor:

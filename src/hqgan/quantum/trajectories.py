@@ -29,7 +29,7 @@ from hqgan.quantum.noise import Noise, drawn, program_of, read
 from hqgan.quantum.pauli_transfer import Block, Program, Turn, applied, moved
 from hqgan.quantum.shots import Shots
 from hqgan.quantum.statevector import GENERATORS
-from hqgan.quantum.unravelling import blocks, parts, readings
+from hqgan.quantum.unravelling import blocks, endings, parts, readings
 
 CHUNK = 2**20
 """Amplitudes that are computed at once: 8 MiB of them, for larger states leave the CPU's cache."""
@@ -112,10 +112,14 @@ class Trajectories:
 
     def _values(self, program: Program, circuit: Circuit, angles: Tensor) -> tuple[Tensor, Tensor]:
         """Of one trajectory for each row of angles (N, A): values (N, outputs), weights (N, 1)."""
-        state = self._final(program, angles)
+        start = angles.new_ones(len(angles), 1, dtype=angles.dtype.to_complex()), ()
+        common = self._after(blocks(program), *start, angles)
+        every = tuple(range(program.qubits))
         diagonals = []
-        for turns, signs in readings(program, angles.dtype, angles.device):
-            turned = state
+        chosen = zip(endings(program), readings(program, angles.dtype, angles.device), strict=True)
+        for end, (turns, signs) in chosen:
+            state, order = self._after(end.blocks, *_grown(*common, every), angles)
+            turned = moved(state, order, every, 2)
             for turn in turns:  # each group of wires comes out behind the others, the last in order
                 turned = applied(turn, turned)
             outcomes = torch.view_as_real(turned).square().sum(-1)
@@ -132,19 +136,21 @@ class Trajectories:
             weights = read(condition, diagonals)[:, :1]  # all ancillas are 0
         return read(circuit, diagonals), weights
 
-    def _final(self, program: Program, angles: Tensor) -> Tensor:
-        """(N, 2^Q), of a norm near 1; a wire joins the state with the first block it is in."""
-        values = angles.new_ones(len(angles), 1, dtype=angles.dtype.to_complex())
-        order: tuple[int, ...] = ()
-        for block in blocks(program):
+    def _after(
+        self, blocks: Iterable[Block], values: Tensor, order: tuple[int, ...], angles: Tensor
+    ) -> tuple[Tensor, tuple[int, ...]]:
+        """States of a norm near 1, and the order of their axes; a wire joins with its first block.
+
+        (N, 2^q) of the wires in `order`, to (N, 2^Q).
+        """
+        for block in blocks:
             values, order = _grown(values, order, block.wires)
             wires = tuple(wire for wire in order if wire in block.wires)  # may spare a copy
             others = tuple(wire for wire in order if wire not in wires)
             values = moved(values, order, (*wires, *others), 2)
             values = applied(self._operator(block, wires, values, angles), values)
             order = (*others, *wires)
-        every = tuple(range(program.qubits))
-        return moved(*_grown(values, order, every), every, 2)
+        return values, order
 
     def _operator(
         self, block: Block, wires: tuple[int, ...], values: Tensor, angles: Tensor

@@ -13,7 +13,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hqgan.quantum import channels
-from hqgan.quantum.pauli_transfer import Block, Constant, Program, Step, Turn, Z, fuse
+from hqgan.quantum.pauli_transfer import (
+    Block,
+    Constant,
+    Ending,
+    Program,
+    Step,
+    Turn,
+    Z,
+    ending,
+    fuse,
+)
 from hqgan.quantum.statevector import BLOCK
 
 Complex = NDArray[np.complexfloating]
@@ -62,8 +72,14 @@ def choices(matrix: channels.Matrix) -> tuple[Complex, NDArray[np.float64] | Non
 
 @lru_cache(maxsize=64)
 def blocks(program: Program) -> tuple[Block, ...]:
-    """The program's steps in blocks, gates and their noise joined first."""
+    """The program's common steps in blocks, gates and their noise joined first."""
     return tuple(fuse(_merged(program.steps)))
+
+
+@lru_cache(maxsize=64)
+def endings(program: Program) -> tuple[Ending, ...]:
+    """The same of its branches."""
+    return tuple(ending(_merged(branch), program.qubits) for branch in program.branches)
 
 
 def _merged(steps: Iterable[Step]) -> list[Step]:
@@ -130,9 +146,9 @@ def readings(
     to Z, and a sign whose mean is T_ZI + |n| for outcome 0 and T_ZI - |n| for 1.
     """
     bases = []
-    for tail in program.tails:
+    for end in endings(program):
         turns, signs = [], []
-        for row in (matrix[Z] for matrix in tail):
+        for row in (matrix[Z] for matrix in end.tail):
             values, vectors = np.linalg.eigh(np.tensordot(row, channels.pauli_matrices(1), 1))
             turns.append(vectors[:, ::-1].conj().T)
             signs.append(np.array([[1, 1], values[::-1]]))
