@@ -96,8 +96,8 @@ def schedule(circuit: Circuit) -> Schedule:
     operations = list(circuit.operations)
     bases: list[Basis] = []
     if isinstance(circuit.readout, Expectations):
-        groups = _measurement_bases(circuit.readout.observables)
-        changes = [_basis_change(letters) for letters in groups]
+        groups = measurement_bases(circuit.readout.observables)
+        changes = [basis_change(letters) for letters in groups]
         if len(changes) == 1:  # a single basis: its change is simulated with the gates before it
             operations += changes[0]
             changes = [[]]
@@ -172,7 +172,7 @@ def _entangler(operations: list[Operation], qubits: int) -> Entangler:
     return Entangler(source if "cnot" in gates else None, signs if "cz" in gates else None)
 
 
-def _measurement_bases(words: tuple[str, ...]) -> dict[str, list[int]]:
+def measurement_bases(words: tuple[str, ...]) -> dict[str, list[int]]:
     """Group words that agree on the qubits they share: basis letters -> positions of its words."""
     letters: list[list[str]] = []
     members: list[list[int]] = []
@@ -188,7 +188,7 @@ def _measurement_bases(words: tuple[str, ...]) -> dict[str, list[int]]:
     return {"".join(basis): positions for basis, positions in zip(letters, members, strict=True)}
 
 
-def _basis_change(letters: str) -> list[Operation]:
+def basis_change(letters: str) -> list[Operation]:
     """Gates U with U^-1 Z U = the letter: Z measured after them is the letter before them."""
     to_z = {"X": ("h", None), "Y": ("rx", np.pi / 2)}
     return [

@@ -103,7 +103,7 @@ def measure(readout: Readout, state: Tensor) -> Tensor:
     """What a read-out asks for of states (C, B, 2^Q), word by word; nothing is regrouped."""
     if isinstance(readout, Probabilities):
         qubits = state.shape[-1].bit_length() - 1
-        return _conditional(_squared_modulus(state).mT, readout, qubits).mT
+        return conditional(_squared_modulus(state).mT, readout, qubits).mT
     values = []
     for word in readout.observables:
         turned = state
@@ -191,7 +191,7 @@ class _Simulation:
 
         readout = self.circuit.readout
         if isinstance(readout, Probabilities):
-            return _conditional(seen(final), readout, self.circuit.qubits)
+            return conditional(seen(final), readout, self.circuit.qubits)
         values = []
         for basis in self.plan.bases:
             turned = final if basis.change is None else self.rotate(final, basis.change)
@@ -325,7 +325,7 @@ def _squared_modulus(psi: Tensor) -> Tensor:
     return torch.view_as_real(psi).square().sum(-1) if psi.is_complex() else psi.square()
 
 
-def _conditional(probabilities: Tensor, readout: Probabilities, qubits: int) -> Tensor:
+def conditional(probabilities: Tensor, readout: Probabilities, qubits: int) -> Tensor:
     """(C, N, B) of all outcomes to those of the read-out's wires, given that its ancillas are 0."""
     joint = probabilities.unflatten(1, (2,) * qubits)
     for wire in reversed(range(qubits)):

@@ -61,6 +61,9 @@ class Table(Section):
     size: Literal[32, 64, 128]
     kimg: Kimg
     seeds: Seeds
+    n: Annotated[int, Field(ge=2, strict=True)] | None = Field(
+        None, description="generated images of a measurement; null takes as many as there are real"
+    )
     curve_n: Annotated[int, Field(ge=2, strict=True)] | None = Field(
         None, description="generated images at each point of a curve; null takes compare's"
     )

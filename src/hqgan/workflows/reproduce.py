@@ -71,6 +71,7 @@ def plan(
         size=table.size,
         label=label,
         final=final,
+        n=table.n,
         curve_n=table.curve_n,
         weights=weights,
         extractor=table.extractor,
@@ -142,6 +143,7 @@ def commands(table: Table, row: NamedRow, final: bool, label: str | None = None)
     plain += ["--out", f"DIR-{row.model}"]  # in DIR its table of one row would replace the whole
     plain += ["--size", str(table.size), "--kimg", f"{row.kimg or table.kimg:g}"]
     plain += ["--seeds", str(row.seeds or table.seeds)]
+    plain += ["--n", str(table.n)] if table.n else []
     plain += ["--curve-n", str(table.curve_n)] if table.curve_n else []
     plain += [part for setting in row.set for part in ("--set", setting)]
     return [shlex.join(named + common), shlex.join(plain + common)]
