@@ -70,7 +70,10 @@ def test_the_values_a_run_gives_are_those_the_images_are_made_of(generator: Gene
     with with_values(generator, lambda *call: 0.5 * simulate(*call)):
         others = generator(z, y)
     assert torch.allclose(same, before, atol=ROUNDING)
-    assert not torch.allclose(others, before, atol=ROUNDING) or "qpatch" in str(type(generator)).lower()
+    assert (
+        not torch.allclose(others, before, atol=ROUNDING)
+        or "qpatch" in str(type(generator)).lower()
+    )
     assert torch.allclose(plain_images(generator, z, y), before)  # and afterwards as before
 
 
