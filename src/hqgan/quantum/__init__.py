@@ -16,5 +16,7 @@ from hqgan.quantum.circuit import Operation as Operation
 from hqgan.quantum.circuit import Probabilities as Probabilities
 from hqgan.quantum.circuit import Slot as Slot
 from hqgan.quantum.layer import QuantumLayer as QuantumLayer
+from hqgan.quantum.noise import GateNoise as GateNoise
+from hqgan.quantum.noise import Noisy as Noisy
 from hqgan.quantum.statevector import simulate as simulate
 from hqgan.quantum.statevector import state as state

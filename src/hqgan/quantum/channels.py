@@ -9,7 +9,7 @@ Nielsen and Chuang, Quantum Computation and Quantum Information, section 8.3; Gr
 arXiv 1509.02921, for transfer matrices.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 
 import numpy as np
@@ -132,6 +132,14 @@ def readout_error(one_for_zero: float, zero_for_one: float) -> Matrix:
     matrix[0, 0] = 1
     matrix[3, 0], matrix[3, 3] = zero_for_one - one_for_zero, 1 - zero_for_one - one_for_zero
     return matrix
+
+
+def together(matrices: Iterable[NDArray[np.float64]]) -> Matrix:
+    """Channels on separate qubits as one on all of them, the first qubit first."""
+    whole = np.eye(1)
+    for matrix in matrices:
+        whole = np.asarray(np.kron(whole, matrix), dtype=np.float64)
+    return whole
 
 
 def average_fidelity(matrix: Matrix) -> float:

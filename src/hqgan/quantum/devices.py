@@ -7,6 +7,7 @@ qiskit-ibm-runtime; no account is needed. Circuits are put on a line of coupled 
 chain of entanglers needs no routing.
 """
 
+import itertools
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -79,8 +80,8 @@ def line(target: "Target", qubits: int) -> tuple[int, ...]:
     found = lines(target, qubits, 1)
     if not found:
         raise UsageError(
-            f"a circuit of {qubits} qubits needs a line of as many coupled qubits, and this device, "
-            f"of {target.num_qubits} qubits, has none; take a larger one"
+            f"a circuit of {qubits} qubits needs a line of as many coupled qubits, and this "
+            f"device, of {target.num_qubits} qubits, has none; take a larger one"
         )
     return found[0]
 
@@ -162,7 +163,7 @@ def _cost(
     path: tuple[int, ...], pairs: dict[tuple[int, int], float], own: dict[int, float]
 ) -> float:
     """Expected number of errors, roughly: of one gate a pair and one read-out a qubit."""
-    between = sum(pairs[pair] for pair in zip(path, path[1:], strict=False))
+    between = sum(pairs[pair] for pair in itertools.pairwise(path))
     return between + sum(own[qubit] for qubit in path)
 
 
@@ -271,14 +272,11 @@ class DeviceNoise:
         properties = (target[name] or {}).get(qubits) if name in target else None
         if properties is None or not (properties.duration or properties.error):
             return None
-        relaxing = np.eye(1)
-        for qubit in qubits:
-            own = target.qubit_properties[qubit] if target.qubit_properties else None
-            time = self.strength * (properties.duration or 0.0)
-            known = own is not None and own.t1 and own.t2
-            each = channels.thermal_relaxation(own.t1, own.t2, time) if known else np.eye(4)
-            relaxing = np.kron(relaxing, each)
-        return channels.calibrated(self.strength * (properties.error or 0.0), relaxing)
+        time = self.strength * (properties.duration or 0.0)
+        each = (relaxed(target, qubit, time) for qubit in qubits)
+        return channels.calibrated(
+            self.strength * (properties.error or 0.0), channels.together(each)
+        )
 
     def reading(self, target: "Target", qubit: int) -> channels.Matrix:
         """The read-out error of a qubit."""
@@ -293,6 +291,14 @@ class DeviceNoise:
             min(self.strength * one_for_zero, max(0.5, one_for_zero)),
             min(self.strength * zero_for_one, max(0.5, zero_for_one)),
         )
+
+
+def relaxed(target: "Target", qubit: int, time: float) -> channels.Matrix:
+    """What becomes of a qubit in `time` seconds; nothing where its T1 and T2 are not known."""
+    own: Any = target.qubit_properties[qubit] if target.qubit_properties else None
+    if own is None or not (own.t1 and own.t2):
+        return np.eye(4)
+    return channels.thermal_relaxation(own.t1, own.t2, time)
 
 
 def _of(operations: list[Operation], qubits: int) -> "QuantumCircuit":

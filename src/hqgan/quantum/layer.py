@@ -3,6 +3,8 @@
 import math
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -12,6 +14,7 @@ from torch import Tensor, nn
 from hqgan.quantum.circuit import Circuit
 from hqgan.quantum.gradients import Differentiated, Rule, adjoint, parameter_shift
 from hqgan.quantum.kernel.plan import misfit
+from hqgan.quantum.noise import Noise, Noisy
 from hqgan.quantum.shots import Shots
 from hqgan.quantum.statevector import Run, batch_first, saved_states, simulate
 
@@ -49,6 +52,8 @@ class QuantumLayer(nn.Module):
         shots: measurements of each circuit; exact values by default. With shots the gradient is by
             "parameter-shift", which "auto" then stands for.
         generator: where the shots' outcomes are drawn from; torch's global one by default.
+        noise: what a noisy machine adds to the circuits, see `hqgan.quantum.noise`; differentiated
+            by "backprop", which "auto" then stands for, or by "parameter-shift".
 
     Attributes:
         weight: (C, P) `nn.Parameter`, radians; row c belongs to circuit c.
@@ -108,6 +113,7 @@ class QuantumLayer(nn.Module):
         dtype: torch.dtype = torch.float32,
         shots: int | None = None,
         generator: torch.Generator | None = None,
+        noise: Noise | None = None,
     ):
         super().__init__()
         if circuits < 1:
@@ -127,19 +133,53 @@ class QuantumLayer(nn.Module):
         self.circuit = circuit
         self.circuits = circuits
         self.shots = shots
+        self.generator = generator
         self.init = init
         self.init_sd = init_sd
         self.diff_method = diff_method
         self.weight = nn.Parameter(torch.empty(circuits, circuit.weights, dtype=dtype))
         self._fused: FusedCircuit | None = None
+        self._other: Run | None = None
         self._check_memory()
-        self._run: Run = simulate
-        self._rule = RULES.get(diff_method)
-        if shots is not None:
-            self._run, self._rule = Shots(shots, generator), parameter_shift
-        elif diff_method in ("auto", "fused"):
-            self._fused = self._fuse()
+        self.set_noise(noise)
         self.reset_parameters()
+
+    def set_noise(self, noise: Noise | None) -> None:
+        """From now on run on a machine with this noise; None is a perfect one.
+
+        Raises:
+            ValueError: the layer's `diff_method` needs a perfect machine.
+        """
+        if noise is not None and self.diff_method in ("fused", "adjoint"):
+            raise ValueError(
+                f"diff_method={self.diff_method!r} differentiates a perfect machine, not a noisy "
+                "one: use 'auto' or 'backprop'"
+            )
+        self.noise = noise
+        self._run: Run = simulate
+        self._rule = RULES.get(self.diff_method)
+        self._fused = None
+        if noise is not None:
+            self._run = Noisy(noise, self.shots, self.generator)
+        elif self.shots is not None:
+            self._run = Shots(self.shots, self.generator)
+        if self.shots is not None:
+            self._rule = parameter_shift
+        elif noise is None and self.diff_method in ("auto", "fused"):
+            self._fused = self._fuse()
+
+    @contextmanager
+    def run_by(self, run: Run) -> Iterator[None]:
+        """Let `run` compute the layer's values in this block: a backend, or values known before.
+
+        `run` takes the circuit, inputs (C or 1, B, I) and weights (C, P), as `simulate` does; its
+        values are differentiable if it makes them so.
+        """
+        before, self._other = self._other, run
+        try:
+            yield
+        finally:
+            self._other = before
 
     def reset_parameters(self) -> None:
         """Draw the weights anew from torch's global generator."""
@@ -155,6 +195,9 @@ class QuantumLayer(nn.Module):
         dtype = torch.promote_types(
             torch.promote_types(inputs.dtype, self.weight.dtype), torch.float32
         )
+        if self._other is not None:
+            self._check(inputs)
+            return self._by(self._other, inputs, dtype)
         fused = self._fused
         transformed = torch._C._are_functorch_transforms_active()  # torch.func, which sees all
         if fused is None or dtype != torch.float32 or inputs.device != _CPU or transformed:
@@ -194,6 +237,9 @@ class QuantumLayer(nn.Module):
         run = self._run
         if self._rule is not None:
             run = partial(Differentiated.apply, self._run, self._rule)
+        return self._by(run, inputs, dtype)
+
+    def _by(self, run: Run, inputs: Tensor, dtype: torch.dtype) -> Tensor:
         values = batch_first(run, self.circuit, inputs.to(dtype), self.weight.to(dtype))
         return values.to(inputs.dtype)
 
@@ -214,6 +260,8 @@ class QuantumLayer(nn.Module):
         settings = f"circuits={self.circuits}, init={self.init!r}, diff_method={self.diff_method!r}"
         if self.shots is not None:
             settings += f", shots={self.shots}"
+        if self.noise is not None:
+            settings += f", noise={self.noise!r}"
         return f"{settings}, {self.circuit!r}\n{self.circuit.draw()}"
 
     def _check(self, inputs: Tensor) -> None:

@@ -1,8 +1,8 @@
-"""Circuits as noisy machines run them: `Noisy`, in the place of `simulate` wherever one is called.
+"""Circuits as noisy machines run them: `Noisy`, to be called in the place of `simulate`.
 
-What the noise is says a `Noise`: `GateNoise` puts a channel after every gate of the circuit as it is
-written; `hqgan.quantum.devices.DeviceNoise` after every gate of the circuit as a calibrated device
-runs it. Either makes a `Program` (see `hqgan.quantum.pauli_transfer`), which is exact: no
+What the noise is says a `Noise`: `GateNoise` puts a channel after every gate of the circuit as it
+is written; `hqgan.quantum.devices.DeviceNoise` after every gate of the circuit as a calibrated
+device runs it. Either makes a `Program` (see `hqgan.quantum.pauli_transfer`), which is exact: no
 trajectories, no shots unless asked for, and gradients by autograd.
 """
 
@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
@@ -82,7 +81,7 @@ class GateNoise:
     def _after(self, wires: int) -> channels.Matrix:
         each = channels.phase_damping(self.dephasing) @ channels.amplitude_damping(self.damping)
         spread = channels.depolarizing(self.two_qubit if wires == 2 else self.one_qubit, wires)
-        return (np.kron(each, each) if wires == 2 else each) @ spread
+        return channels.together([each] * wires) @ spread
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ Two ideas make it fast:
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache, reduce
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -182,7 +182,7 @@ class _State:
         values, left = self.values, self.order
         while left:
             wires, left = left[:WIDEST], left[WIDEST:]
-            rows: NDArray = reduce(np.kron, [tail[wire][[0, Z]] for wire in wires])  # (2^k, 4^k)
+            rows = channels.together(tail[wire][[0, Z]] for wire in wires)  # (2^k, 4^k)
             values = _applied(values.new_tensor(rows)[None], values)
         each = values.unflatten(1, (2,) * len(self.order))
         places = [1 + self.order.index(wire) for wire in range(len(self.order))]
@@ -257,7 +257,7 @@ class _Whole:
 def _spread(step: Constant, wires: tuple[int, ...]) -> NDArray[np.float64]:
     """The matrix of a step on all of `wires`, identity on those it does not touch."""
     others = _others(wires, step.wires)
-    whole = np.kron(step.matrix, np.eye(4 ** len(others)))
+    whole = channels.together([step.matrix, np.eye(4 ** len(others))])
     axes = [(*step.wires, *others).index(wire) for wire in wires]
     n = len(wires)
     each = whole.reshape((4,) * (2 * n)).transpose(*axes, *(n + axis for axis in axes))
