@@ -7,11 +7,11 @@ from torch import Tensor
 from hqgan.quantum.bill import Bill as Bill
 from hqgan.quantum.circuit import Circuit
 from hqgan.quantum.device import Device as Device
-from hqgan.quantum.device import DeviceError as DeviceError
-from hqgan.quantum.device import Measured as Measured
-from hqgan.quantum.device import Order as Order
+from hqgan.quantum.orders import DeviceError as DeviceError
+from hqgan.quantum.orders import Measured as Measured
+from hqgan.quantum.orders import Order as Order
 from hqgan.quantum.device import Service as Service
-from hqgan.quantum.device import Status as Status
+from hqgan.quantum.orders import Status as Status
 from hqgan.quantum.statevector import Run
 
 SPECS = {

@@ -1,111 +1,54 @@
 """`Device`: a quantum computer or a stand-in for one, which takes jobs and answers later.
 
-An `Order` is all of a job that must survive a crash, and `Measured` is what came of it. What talks
-to a particular provider is a `Service`: see `hqgan.quantum.primitives` and `hqgan.quantum.ibm`.
+What talks to a particular provider is a `Service`: see `hqgan.quantum.primitives` for those that
+run in this process, and `hqgan.quantum.ibm`.
 """
 
-from dataclasses import dataclass
+import io
+import time
+import uuid
 from typing import Any, Literal, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
+import torch
 from torch import Tensor
 
-from hqgan.errors import HqganError
-from hqgan.quantum.bill import Bill
+from hqgan.errors import UsageError
+from hqgan.quantum import estimating, sampling
+from hqgan.quantum.bill import estimate
 from hqgan.quantum.circuit import Circuit
+from hqgan.quantum.devices import lines, transpiled
+from hqgan.quantum.lowering import lower
+from hqgan.quantum.mitigation import HERE, methods_of
+from hqgan.quantum.orders import DeviceError, Measured, Order, Status
+from hqgan.quantum.packing import bases_of, rows_of
 
-Status = Literal["queued", "running", "done", "error", "cancelled"]
+SHOTS = 4096
+"""What a device takes of each circuit where no number is given."""
 
+PATIENCE = 20
+"""How many failures of the network in a row are waited out."""
 
-class DeviceError(HqganError):
-    """A device or its service did not do what was asked; the message says what to do.
-
-    Attributes:
-        transient: whether the same call may succeed later (the network, a busy service).
-    """
-
-    def __init__(self, message: str, *, transient: bool = False):
-        super().__init__(message)
-        self.transient = transient
-
-
-@dataclass(frozen=True, eq=False)
-class Order:
-    """A job as it will be sent: circuits transpiled, angles laid out, the bill known.
-
-    Picklable. For files: `to_dict` is for json, and `angles` goes into an array file beside it.
-
-    Args:
-        backend: the spec's name of the device, such as "fake:manila".
-        circuit: what was asked for, as the caller gave it.
-        circuits: C.
-        samples: B.
-        angles: (rows, lines x A) radians: a row is one run of the packed circuit.
-        lines: physical qubits of each line; one empty line where a vendor's estimator lays out
-            circuits by itself.
-        shots: of each row in each basis.
-        mitigation: as given to `open_backend`.
-        bill: what it will cost.
-        program: the transpiled circuits in QPY, Qiskit's file format.
-    """
-
-    backend: str
-    circuit: Circuit
-    circuits: int
-    samples: int
-    angles: NDArray[np.float64]
-    lines: tuple[tuple[int, ...], ...]
-    shots: int
-    mitigation: str
-    bill: Bill
-    program: bytes
-
-    @property
-    def sha256(self) -> str:
-        """Hexadecimal fingerprint of everything that decides the result."""
-        raise NotImplementedError
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return all but `angles` as plain values for `json`."""
-        raise NotImplementedError
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any], angles: NDArray[np.float64]) -> "Order":
-        """Read what `to_dict` wrote.
-
-        Raises:
-            ValueError: not an order.
-        """
-        raise NotImplementedError
-
-
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """What a job gave.
-
-    Args:
-        values: (C, B, outputs), mitigated as asked, float64.
-        errors: standard errors of `values` from the number of shots.
-        raw: the same values of the same job without read-out correction and extrapolation.
-        qpu_seconds: charged for the job; None where the service does not say.
-        mitigation: as ordered.
-    """
-
-    values: Tensor
-    errors: Tensor
-    raw: Tensor
-    qpu_seconds: float | None
-    mitigation: str
+LONGEST_WAIT = 10.0
+"""Seconds between two questions whether a job is done."""
 
 
 class Service(Protocol):
-    """Where jobs go: what a `Device` needs of a provider. A `python:` factory may return one."""
+    """Where jobs go: what a `Device` needs of a provider. A `python:` factory may return one.
+
+    Every method may raise a `DeviceError`, a transient one where the network failed.
+
+    Attributes:
+        name: of the device, as a spec.
+        primitive: whether `run` takes sampler PUBs or estimator PUBs.
+        offers: methods of mitigation ("dd", "twirling") that `run` can switch on.
+    """
 
     name: str
+    primitive: Literal["sampler", "estimator"]
+    offers: frozenset[str]
 
     def backend(self) -> Any:
-        """The provider's `BackendV2`, with a target to transpile for."""
+        """The provider's `BackendV2`; None only for an estimator that transpiles by itself."""
 
     def run(
         self,
@@ -116,10 +59,10 @@ class Service(Protocol):
         methods: frozenset[str],
         ceiling: float | None,
     ) -> str:
-        """Send sampler PUBs as one job and return its id.
+        """Send PUBs as one job and return its id.
 
-        `methods` are those of "dd" and "twirling" that were asked for, `ceiling` the most QPU
-        seconds that may be charged.
+        `methods` are those of `offers` that were asked for, `ceiling` the most QPU seconds that
+        may be charged.
         """
 
     def find(self, tag: str) -> list[str]:
@@ -144,34 +87,78 @@ class Device:
     Args:
         service: where jobs go.
         shots: of each circuit in each basis.
-        mitigation: see `open_backend`.
+        mitigation: none, or methods joined by "+"; see `hqgan.quantum.mitigation`.
         pack: whether to run circuits side by side on disjoint lines of qubits.
         seed: of the transpiler.
+
+    Raises:
+        UsageError: a method of mitigation that the service cannot do, or no shots.
     """
 
     def __init__(
         self,
         service: Service,
         *,
-        shots: int = 4096,
+        shots: int = SHOTS,
         mitigation: str = "none",
         pack: bool = True,
         seed: int = 0,
     ):
+        if shots < 1:
+            raise UsageError(f"shots={shots}: at least one measurement is needed")
         self.service = service
         self.name = service.name
         self.shots = shots
         self.mitigation = mitigation
+        self.methods = methods_of(mitigation)
         self.pack = pack
         self.seed = seed
+        self._jobs: Any = sampling if service.primitive == "sampler" else estimating
+        self._kept: dict[tuple[Circuit, tuple[tuple[int, ...], ...]], list[Any]] = {}
+        _check_methods(service, self.methods)
 
     def order(self, circuit: Circuit, inputs: Tensor, weights: Tensor) -> Order:
         """Prepare a job for inputs (C or 1, B, I) and weights (C or 1, P); nothing is sent.
 
+        The circuit is lowered, copied onto as many disjoint lines of qubits as there are, at most
+        one for each of the C B evaluations, and transpiled once.
+
         Raises:
-            UsageError: a circuit that the device has no line of qubits for.
+            UsageError: a circuit that the device has no line of qubits for; no samples.
+            DeviceError: the service could not be asked for the device's calibration.
         """
-        raise NotImplementedError
+        lowered = lower(circuit)
+        angles = lowered.angles(inputs.detach().cpu().double(), weights.detach().cpu().double())
+        count, samples = angles.shape[:2]
+        if not count * samples:
+            raise UsageError("a job needs at least one sample, and the batch is empty")
+        backend = self.service.backend()
+        layout = self._layout(backend, circuit.qubits, count * samples)
+        rows = rows_of(angles.numpy(), len(layout))
+        programs = self._programs(lowered.circuit, backend, layout)
+        calibrations = 2 if "trex" in self.methods else 0
+        bases = len(bases_of(circuit)) if self.service.primitive == "sampler" else 1
+        bill = estimate(
+            backend,
+            layout,
+            programs[: len(programs) - calibrations],
+            programs[len(programs) - calibrations :],
+            rows=len(rows),
+            bases=bases,
+            shots=self.shots,
+        )
+        return Order(
+            backend=self.name,
+            circuit=circuit,
+            circuits=count,
+            samples=samples,
+            angles=rows,
+            lines=layout,
+            shots=self.shots,
+            mitigation=self.mitigation,
+            bill=bill,
+            program=_to_qpy(programs),
+        )
 
     def submit(self, order: Order, tag: str, *, ceiling: float | None = None) -> str:
         """Send the job under a tag that `find` finds it by, and return its id.
@@ -182,13 +169,34 @@ class Device:
             ceiling: the most QPU seconds that may be charged; the service stops a job beyond it.
 
         Raises:
-            DeviceError: the service refused, or could not be reached (`transient`).
+            UsageError: the bill is beyond the ceiling; nothing was sent.
+            DeviceError: the service refused, or could not be reached (`transient`: then `find` says
+                whether the job arrived).
         """
-        raise NotImplementedError
+        if order.backend != self.name:
+            raise ValueError(f"an order for {order.backend} cannot be sent to {self.name}")
+        if ceiling is not None and order.bill.qpu_seconds > ceiling:
+            raise UsageError(
+                f"the job needs about {order.bill.qpu_seconds:.3g} QPU seconds, more than the "
+                f"ceiling of {ceiling:g}: {order.bill.formula}. Ask for fewer samples or shots"
+            )
+        return self.service.run(
+            self._jobs.pubs(order, _from_qpy(order.program)),
+            shots=order.shots,
+            tag=tag,
+            methods=methods_of(order.mitigation) - HERE,
+            ceiling=ceiling,
+        )
 
     def find(self, tag: str) -> list[str]:
-        """Ids of the jobs that the service knows under a tag: was it sent before the crash?"""
-        raise NotImplementedError
+        """Ids of the jobs that the service knows under a tag: was it sent before the crash?
+
+        Jobs of this process are known to it alone.
+
+        Raises:
+            DeviceError: the service could not be reached (`transient`).
+        """
+        return self.service.find(tag)
 
     def status(self, job_id: str) -> Status:
         """How far a job is.
@@ -196,16 +204,98 @@ class Device:
         Raises:
             DeviceError: unknown job, or the service could not be reached (`transient`).
         """
-        raise NotImplementedError
+        return self.service.status(job_id)
 
     def result(self, order: Order, job_id: str) -> Measured:
         """Fetch the outcomes of a job that is done, and turn them into values.
 
         Raises:
-            DeviceError: the job failed, was cancelled or is not done.
+            DeviceError: the job failed, was cancelled or is not done; or the service could not be
+                reached (`transient`).
         """
-        raise NotImplementedError
+        answer = self.service.result(job_id)
+        values, errors, raw = map(torch.from_numpy, self._jobs.read(order, answer))
+        seconds = self.service.qpu_seconds(job_id)
+        return Measured(values, errors, raw, seconds, order.mitigation)
 
     def __call__(self, circuit: Circuit, inputs: Tensor, weights: Tensor) -> Tensor:
         """Order, submit, wait, and return (C, B, outputs) in the dtype of the inputs."""
-        raise NotImplementedError
+        order = self.order(circuit, inputs, weights)
+        job_id = self.submit(order, f"hqgan-{uuid.uuid4()}")
+        return self.wait(order, job_id).values.to(inputs)
+
+    def wait(self, order: Order, job_id: str) -> Measured:
+        """Ask until the job is done, waiting out failures of the network, and fetch its result.
+
+        Raises:
+            DeviceError: the job failed or was cancelled, or the network did not come back.
+        """
+        pause, failures = 0.01, 0
+        while True:
+            try:
+                if self.status(job_id) not in ("queued", "running"):
+                    return self.result(order, job_id)
+                failures = 0
+            except DeviceError as error:
+                failures += 1
+                if not error.transient or failures > PATIENCE:
+                    raise
+            time.sleep(pause)
+            pause = min(1.5 * pause, LONGEST_WAIT)
+
+    def _layout(self, backend: Any, qubits: int, items: int) -> tuple[tuple[int, ...], ...]:
+        """Lines for the items, none of which would stay empty in every row."""
+        if backend is None:
+            return (tuple(range(qubits)),)
+        most = min(items, backend.num_qubits // qubits) if self.pack else 1
+        found = lines(backend.target, qubits, most)
+        if not found:
+            raise UsageError(
+                f"the circuit needs a line of {qubits} coupled qubits, and {self.name}, of "
+                f"{backend.num_qubits} qubits, has none; take a larger device"
+            )
+        rows = -(-items // len(found))
+        return tuple(found[: -(-items // rows)])
+
+    def _programs(
+        self, circuit: Circuit, backend: Any, layout: tuple[tuple[int, ...], ...]
+    ) -> list[Any]:
+        key = circuit, layout
+        if key not in self._kept:
+            on = tuple(qubit for line in layout for qubit in line)
+
+            def transpile(one: Any) -> Any:
+                return one if backend is None else transpiled(one, backend, on, self.seed)
+
+            self._kept[key] = self._jobs.programs(circuit, len(layout), self.methods, transpile)
+        return self._kept[key]
+
+
+def _check_methods(service: Service, methods: frozenset[str]) -> None:
+    here = HERE if service.primitive == "sampler" else frozenset[str]()
+    for method in sorted(methods - here - service.offers):
+        if service.primitive == "estimator":
+            advice = "set it as an option of the estimator that your factory returns"
+        elif method in ("dd", "twirling"):
+            advice = (
+                "it is against coherent and slow errors, which a simulated device has not, and "
+                "which other vendors treat by options of their own; use it with ibm:, or take "
+                "trex or zne"
+            )
+        else:
+            advice = "leave it out"
+        raise UsageError(f"mitigation {method!r} is not available on {service.name}: {advice}")
+
+
+def _to_qpy(circuits: list[Any]) -> bytes:
+    from qiskit import qpy
+
+    written = io.BytesIO()
+    qpy.dump(circuits, written)
+    return written.getvalue()
+
+
+def _from_qpy(program: bytes) -> list[Any]:
+    from qiskit import qpy
+
+    return list(qpy.load(io.BytesIO(program)))
