@@ -8,9 +8,9 @@ Qiskit's reference sampler, without noise, when they arrive; what is scripted is
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
-from hqgan.quantum.device import DeviceError, Status
+from hqgan.quantum.orders import DeviceError, Status
 
 SECONDS_PER_JOB = 3.0
 
@@ -47,7 +47,9 @@ class FakeRuntime:
     trouble: dict[str, list[BaseException | Callable[[], BaseException] | None]] = field(
         default_factory=dict
     )
-    name: str = "fake runtime"
+    name: str = "python:fake_runtime:service"
+    primitive: Literal["sampler"] = "sampler"
+    offers: frozenset[str] = frozenset({"dd", "twirling"})
     jobs: dict[str, Kept] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
 

@@ -160,3 +160,54 @@ def show(found: "Hardware", as_json: bool) -> None:
     say(f"images: {found.folder / 'images.png'}\npage:   {page}")
     if as_json:
         emit(found.as_json())
+
+
+@hardware_app.command(
+    epilog="Example: hqgan hardware study runs/mine --against runs/noise-aware --n 200"
+)
+def study(
+    run: Run = None,
+    pretrained: Pretrained = None,
+    against: Annotated[
+        list[Path] | None, typer.Option(help="hold another run against it, e.g. a noise-aware one")
+    ] = None,
+    backend: Annotated[
+        str, typer.Option(help="whose noise is made weaker and stronger: noise:fake_NAME")
+    ] = "noise:fake_marrakesh",
+    n: Annotated[int, typer.Option("--n", help="images behind each number")] = 64,
+    out: Annotated[
+        Path | None, typer.Option(help="where the page goes (default: RUN/hardware)")
+    ] = None,
+    data: DataPath = None,
+    label: Label = None,
+    inception_weights: Weights = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Quality over noise strength and shots, with and without mitigation. All simulated here."""
+    from hqgan.pretrained import chosen
+    from hqgan.report import hardware_study_page
+    from hqgan.workflows.hardware import folder_of, reference_of
+    from hqgan.workflows.hardware import study as run_study
+
+    source = chosen(run, pretrained)
+    folder = folder_of(source, out)
+    reference = reference_of(source, n, data, label)
+    with stages() as progress:
+        extractor = chosen_extractor(inception_weights, progress) if reference.images else None
+        found = run_study(
+            source,
+            reference,
+            extractor,
+            backend=backend,
+            against=against or (),
+            n=n,
+            seed=seed,
+            progress=progress,
+        )
+    page = hardware_study_page(found, folder)
+    for line in found.lines():
+        say(line)
+    say(f"page: {page}")
+    if as_json:
+        emit({**found.as_json(), "page": str(page)})

@@ -44,9 +44,7 @@ def hardware_page(found: Hardware) -> Path:
     if found.compared.reason:
         rows.append(("kid768", "not measured", found.compared.reason))
     title = f"{settings.n} images by {found.device}"
-    return write_page(
-        found.folder, "hardware", title, text, rows, hardware_figure(found), found
-    )
+    return write_page(found.folder, "hardware", title, text, rows, hardware_figure(found), found)
 
 
 def bill_rows(found: Hardware) -> Iterator[Row]:

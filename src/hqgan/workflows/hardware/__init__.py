@@ -13,6 +13,7 @@ from hqgan.workflows.hardware.collect import collect as collect
 from hqgan.workflows.hardware.jobs import require_affordable as require_affordable
 from hqgan.workflows.hardware.judging import reference_of as reference_of
 from hqgan.workflows.hardware.plan import Settings as Settings
+from hqgan.workflows.hardware.plan import folder_of as folder_of
 from hqgan.workflows.hardware.plan import plan as plan
 from hqgan.workflows.hardware.results import Source as Source
 from hqgan.workflows.hardware.sample import Hardware as Hardware

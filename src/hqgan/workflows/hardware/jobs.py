@@ -6,14 +6,13 @@ the next one finds the job by its tag, or its answer by its id.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from hqgan.errors import RunError, UsageError
+from hqgan.errors import HqganError, RunError, UsageError
 from hqgan.quantum.backends import Device, DeviceError
 from hqgan.workflows.hardware.journal import Job, Journal
 from hqgan.workflows.hardware.plan import Part, Plan, answer, load_arrays, save_arrays
@@ -36,11 +35,16 @@ class Answer(NamedTuple):
     qpu_seconds: float | None
 
 
-def require_affordable(plan: Plan, ceiling: float, notes: Journal | None = None) -> None:
-    """UsageError where what was spent and what is still to be sent go beyond the ceiling."""
-    spent = notes.cost if notes else 0.0
-    due = sum(part.order.bill.qpu_seconds for part in plan.parts if not known(notes, part))
-    if due and spent + due > ceiling:
+def require_affordable(
+    plan: Plan, ceiling: float, parts: Sequence[Part] | None = None, spent: float = 0.0
+) -> None:
+    """UsageError where the parts that are to be sent (None: all) go beyond the ceiling.
+
+    `spent` are the QPU seconds of jobs before.
+    """
+    parts = plan.parts if parts is None else parts
+    due = sum(part.order.bill.qpu_seconds for part in parts)
+    if spent + due > ceiling:
         before = f" beside {spent:,.3g} s of jobs before" if spent else ""
         fitting = int(plan.settings.n * max(ceiling - spent, 0.0) / plan.qpu_seconds)
         raise UsageError(
@@ -48,12 +52,6 @@ def require_affordable(plan: Plan, ceiling: float, notes: Journal | None = None)
             f"is {ceiling:g}; nothing was sent. Ask for fewer images (about {fitting} fit) or "
             "fewer shots, or raise the ceiling"
         )
-
-
-def known(notes: Journal | None, part: Part) -> bool:
-    """Whether a job of this part was sent, or may have been, and did not fail."""
-    job = notes.latest(part.name) if notes else None
-    return job is not None and job.state in ("intended", "submitted", "done")
 
 
 def fetch(
@@ -85,24 +83,12 @@ def fetch(
         DeviceError: the service refused a job, or did not answer for `PATIENCE` seconds.
         RunError: a job failed or was cancelled.
     """
-    for part in plan.parts:
-        job = notes.latest(part.name)
-        if job is not None and job.state == "intended":
-            look_for(device_of(plan), notes, job, message)
+    mend(plan, notes, message)
     if submit:
         send(plan, notes, retry=retry, ceiling=ceiling, message=message)
-    unsent = [part for part in plan.parts if state(notes, part) in (None, "missing")]
-    sent = [part for part in plan.parts if state(notes, part) in ("submitted", "done")]
-    waiting = []
-    for part in sent:
-        if not (plan.folder / answer(part.name)).is_file():
-            waiting.append(part)
-        elif state(notes, part) == "submitted":  # killed between the answer and its note
-            notes.ended(job_of(notes, part), "done")
     pause, said = FIRST_PAUSE, ""
-    while waiting:
-        waiting = [part for part in waiting if not settled(plan, notes, part, message)]
-        if not waiting or not wait:
+    while waiting := [p for p in unanswered(plan, notes) if not settled(plan, notes, p, message)]:
+        if not wait:
             break
         text = f"waiting for {', '.join(job_of(notes, part).id or '' for part in waiting)}"
         if text != said:
@@ -110,6 +96,7 @@ def fetch(
             said = text
         time.sleep(pause)
         pause = min(1.5 * pause, LONGEST_PAUSE)
+    unsent = [part for part in plan.parts if state(notes, part) in (None, "missing")]
     failed = [part for part in plan.parts if state(notes, part) in ("failed", "cancelled")]
     if failed:
         reasons = "; ".join(
@@ -125,13 +112,36 @@ def fetch(
     return together(plan, notes)
 
 
+def mend(plan: Plan, notes: Journal, message: Message) -> None:
+    """Find out what became of the jobs that an earlier process left open."""
+    for part in plan.parts:
+        job = notes.latest(part.name)
+        if job is not None and job.state == "intended":
+            look_for(plan, notes, job, message)
+        elif job is not None and job.state == "submitted" and answered(plan, part):
+            notes.ended(job, "done")  # killed between the answer and its note
+    for part in unanswered(plan, notes):
+        settled(plan, notes, part, message)
+
+
+def answered(plan: Plan, part: Part) -> bool:
+    """Whether a job's answer is on disk."""
+    return (plan.folder / answer(part.name)).is_file()
+
+
+def unanswered(plan: Plan, notes: Journal) -> list[Part]:
+    """The parts whose job was sent, and whose answer is not on disk."""
+    sent = [part for part in plan.parts if state(notes, part) in ("submitted", "done")]
+    return [part for part in sent if not answered(plan, part)]
+
+
 def send(plan: Plan, notes: Journal, *, retry: bool, ceiling: float, message: Message) -> None:
     """Submit the parts that no job of the journal stands for."""
     again = ("missing", "failed", "cancelled") if retry else ("missing",)
     due = [p for p in plan.parts if state(notes, p) is None or state(notes, p) in again]
     if not due:
         return
-    require_affordable(plan, ceiling, notes)
+    require_affordable(plan, ceiling, due, notes.cost)
     device = device_of(plan)
     for part in due:
         bill = part.order.bill
@@ -139,21 +149,23 @@ def send(plan: Plan, notes: Journal, *, retry: bool, ceiling: float, message: Me
         job = notes.intend(part.name, part.order.sha256, bill.backend, bill.qpu_seconds)
         try:
             id = device.submit(part.order, job.tag, ceiling=left)
-        except DeviceError as error:
-            if not error.transient:
+        except HqganError as error:
+            if not getattr(error, "transient", False):
                 notes.ended(job, "missing", reason=f"refused: {error}")
                 raise
             # The request may have arrived and the answer been lost: never simply send it again.
             message(f"{error}; asking the service whether the job arrived")
-            if look_for(device, notes, job, message).state == "missing":
+            if look_for(plan, notes, job, message).state == "missing":
                 raise
         else:
             job = notes.submitted(job, id)
             message(f"sent: job {id} to {bill.backend}")
 
 
-def look_for(device: Device, notes: Journal, job: Job, message: Message) -> Job:
+def look_for(plan: Plan, notes: Journal, job: Job, message: Message) -> Job:
     """Ask the service for a job that was intended and may have been sent: submitted or missing."""
+    device = device_of(plan)
+    grace = GRACE if plan.pays else 0.0  # what is simulated here is known at once
     while True:
         ids = patiently(lambda: device.find(job.tag), message)
         if ids:
@@ -161,17 +173,24 @@ def look_for(device: Device, notes: Journal, job: Job, message: Message) -> Job:
                 message(f"the service knows {len(ids)} jobs of tag {job.tag}; {ids[0]} is taken")
             message(f"found: job {ids[0]} had arrived")
             return notes.submitted(job, ids[0])
-        if job.age >= GRACE:
+        if job.age >= grace:
             message(f"the service knows no job of tag {job.tag}: it never arrived")
             return notes.ended(job, "missing")
-        time.sleep(min(LONGEST_PAUSE, max(0.1, GRACE - job.age)))
+        time.sleep(min(LONGEST_PAUSE, max(0.1, grace - job.age)))
 
 
 def settled(plan: Plan, notes: Journal, part: Part, message: Message) -> bool:
     """Whether a job has ended; what it gave is then on disk and noted."""
     device, job = device_of(plan), job_of(notes, part)
     id = job.id or ""
-    status = patiently(lambda: device.status(id), message)
+    try:
+        status = patiently(lambda: device.status(id), message)
+    except DeviceError as error:
+        if error.transient or id in patiently(lambda: device.find(job.tag), message):
+            raise
+        # What was simulated in a process that is gone is gone; a service forgets nothing it did.
+        notes.ended(job, "failed" if plan.pays else "missing", reason=str(error))
+        return True
     if status in ("queued", "running"):
         return False
     if status == "cancelled":
@@ -235,8 +254,8 @@ def together(plan: Plan, notes: Journal) -> Answer:
             ) from error
     values, errors, raw = (torch.cat(list(parts), 1) for parts in zip(*found, strict=True))
     used = [job.used for job in notes.jobs if job.state != "missing"]
-    known_all = all(seconds is not None for seconds in used)
-    return Answer(values, errors, raw, float(np.sum(used)) if known_all else None)
+    said = [seconds for seconds in used if seconds is not None]
+    return Answer(values, errors, raw, sum(said) if len(said) == len(used) else None)
 
 
 def state(notes: Journal, part: Part) -> str | None:

@@ -159,9 +159,11 @@ class Journal:
         try:
             record = json.loads(line)
             if record["event"] == "intended":
-                texts = [str(record[key]) for key in ("part", "tag", "order", "backend", "time")]
-                datetime.fromisoformat(texts[-1])
-                self.jobs.append(Job(*texts, float(record["qpu_seconds"])))
+                fields = ("part", "tag", "order", "backend", "time")
+                part, tag, order, backend, time = (str(record[name]) for name in fields)
+                datetime.fromisoformat(time)
+                seconds = float(record["qpu_seconds"])
+                self.jobs.append(Job(part, tag, order, backend, time, seconds))
             else:
                 self._apply(record)
         except (ValueError, TypeError, KeyError, AttributeError) as error:

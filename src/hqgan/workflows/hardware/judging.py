@@ -1,4 +1,4 @@
-"""Who judges images of a generator: the val split of its data and an extractor, where both exist."""
+"""Who judges images of a generator: the val split of its data, and an extractor."""
 
 from dataclasses import dataclass
 from pathlib import Path

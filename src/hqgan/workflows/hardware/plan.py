@@ -221,13 +221,7 @@ def plan(
         DeviceError: the device's service does not answer, or not us.
     """
     snapshot = find_snapshot(run)
-    if out is None:
-        if is_packaged(snapshot):
-            raise UsageError(
-                f"{snapshot.name} belongs to the package, where nothing is written; say with --out "
-                "where results go"
-            )
-        out = snapshot.parent / FOLDER / settings.name
+    out = out or folder_of(run) / settings.name
     if (out / ORDER).is_file():
         return _continued(out, snapshot, settings)
     if out.exists() and (not out.is_dir() or any(f.name != ".lock" for f in out.iterdir())):
@@ -246,6 +240,22 @@ def plan(
     backend = opened(settings)
     parts = tuple(jobs(backend, call, settings)) if isinstance(backend, Device) else ()
     return Plan(settings, out, snapshot, generator, about, z, y, call, backend, parts, False)
+
+
+def folder_of(run: Path, out: Path | None = None) -> Path:
+    """Where results about a run go: `out`, else `hardware` in the run that the snapshot lies in.
+
+    UsageError for a generator of the package without `out`.
+    """
+    if out is not None:
+        return out
+    snapshot = find_snapshot(run)
+    if is_packaged(snapshot):
+        raise UsageError(
+            f"{snapshot.name} belongs to the package, where nothing is written; say with --out "
+            "where results go"
+        )
+    return snapshot.parent / FOLDER
 
 
 def jobs(device: Device, call: Call, settings: Settings) -> Iterator[Part]:

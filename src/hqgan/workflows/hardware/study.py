@@ -125,8 +125,8 @@ def study(
     """
     if not backend.startswith(PREFIX):
         raise UsageError(
-            f"a study makes the noise weaker and stronger, which {backend} cannot; name a device as "
-            f"{PREFIX}fake_NAME"
+            f"a study makes the noise weaker and stronger, which {backend} cannot; name a device "
+            f"as {PREFIX}fake_NAME"
         )
     if n < 1:
         raise UsageError(f"--n is {n}, but must be at least 1")
@@ -137,8 +137,8 @@ def study(
         if (generator.size, other.classes) != (first.size, about.classes):
             raise UsageError(
                 f"{path} makes images of {generator.size} pixels of {', '.join(other.classes)}, "
-                f"{run} of {first.size} pixels of {', '.join(about.classes)}; only runs of the same "
-                "can be held against each other"
+                f"{run} of {first.size} pixels of {', '.join(about.classes)}; only runs of the "
+                "same can be held against each other"
             )
     counts = reference.mix(n) or class_mix(about, n, None)
     labels = [y for y, count in enumerate(counts) for _ in range(count)]
@@ -192,4 +192,3 @@ def shots(number: int) -> str:
 def mitigation(methods: str) -> str:
     """The name of a condition: the device's noise and shots, mitigated."""
     return shots(MITIGATED_SHOTS) if methods == "none" else f"{MITIGATED_SHOTS} shots, {methods}"
-
