@@ -5,6 +5,7 @@ read-out errors, all local. So qubits that no gate joins are simulated apart, wh
 the device: sixteen circuits side by side are sixteen small density matrices, not a large one.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -19,9 +20,9 @@ from hqgan.errors import MissingExtra, UsageError
 from hqgan.quantum.circuit import Circuit
 from hqgan.quantum.devices import fake_device, line, transpiled
 from hqgan.quantum.interop import outcomes_from_qiskit
+from hqgan.quantum.jobs.packing import measured, values_for
 from hqgan.quantum.lowering import lower
 from hqgan.quantum.noise import read, walsh
-from hqgan.quantum.packing import measured, values_for
 from hqgan.quantum.shots import Shots
 
 Floats = NDArray[np.float64]
@@ -132,9 +133,9 @@ class AerNoise:
                 small.append(instruction.operation, [place[qubit] for qubit in on])
         small.save_probabilities([place[qubit] for qubit in seen])
         model = self._models.NoiseModel()
-        for name, on, error in self._gates:
-            if all(qubit in place for qubit in on):
-                model.add_quantum_error(error, name, [place[qubit] for qubit in on])
+        for name, pair, error in self._gates:
+            if all(qubit in place for qubit in pair):
+                model.add_quantum_error(error, name, [place[qubit] for qubit in pair])
         simulator = AerSimulator(method="density_matrix", noise_model=model)
         column = {parameter: number for number, parameter in enumerate(circuit.parameters)}
         own = list(small.parameters)
@@ -268,9 +269,7 @@ class AerSampler:
 
         circuit = pub.circuit
         values = pub.parameter_values.as_array(circuit.parameters)
-        rows = values.reshape(-1, circuit.num_parameters)
-        if not pub.shape:
-            rows = rows.reshape(1, -1)
+        rows = values.reshape(math.prod(pub.shape), circuit.num_parameters)
         read = np.zeros((len(rows), pub.shots, circuit.num_clbits), dtype=bool)
         for part in self.noise.parts(circuit, rows):
             outcomes = self._drawn(part.outcomes, pub.shots)

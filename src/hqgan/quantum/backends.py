@@ -2,17 +2,24 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-from hqgan.quantum.bill import Bill as Bill
+from hqgan.errors import UsageError, did_you_mean
 from hqgan.quantum.circuit import Circuit
-from hqgan.quantum.device import Device as Device
-from hqgan.quantum.orders import DeviceError as DeviceError
-from hqgan.quantum.orders import Measured as Measured
-from hqgan.quantum.orders import Order as Order
-from hqgan.quantum.device import Service as Service
-from hqgan.quantum.orders import Status as Status
-from hqgan.quantum.statevector import Run
+from hqgan.quantum.jobs.bill import Bill as Bill
+from hqgan.quantum.jobs.device import SHOTS
+from hqgan.quantum.jobs.device import Device as Device
+from hqgan.quantum.jobs.device import Service as Service
+from hqgan.quantum.jobs.ibm import connect
+from hqgan.quantum.jobs.mitigation import methods_of
+from hqgan.quantum.jobs.orders import DeviceError as DeviceError
+from hqgan.quantum.jobs.orders import Measured as Measured
+from hqgan.quantum.jobs.orders import Order as Order
+from hqgan.quantum.jobs.orders import Status as Status
+from hqgan.quantum.jobs.primitives import fake_service, python_service
+from hqgan.quantum.shots import Shots
+from hqgan.quantum.statevector import Run, simulate
 
 SPECS = {
     "exact": "exact values, simulated here",
@@ -67,4 +74,58 @@ def open_backend(
         DeviceError: a service that cannot be reached, or an account that it does not accept.
         MissingExtra: Qiskit is not installed.
     """
-    raise NotImplementedError
+    kind, separator, rest = spec.partition(":")
+    if kind not in _KINDS or (kind != "exact") != bool(separator and rest):
+        raise UsageError(f"{spec!r} is no backend; there are: {', '.join(SPECS)}.{_hint(spec)}")
+    if shots is not None and shots < 1:
+        raise UsageError(f"shots={shots}: at least one measurement is needed")
+    if kind in _DEVICES:
+        service = _service(spec, kind, rest, seed)
+        return Device(service, shots=shots or SHOTS, mitigation=mitigation, pack=pack, seed=seed)
+    if methods_of(mitigation):
+        raise UsageError(
+            f"mitigation {mitigation!r} is for devices (fake:, ibm:, python:), not for {spec}"
+        )
+    return Backend(spec, _run(spec, kind, rest, shots, seed))
+
+
+_DEVICES = ("fake", "ibm", "python")
+_KINDS = ("exact", "shots", "noise", "aer", *_DEVICES)
+
+
+def _run(spec: str, kind: str, rest: str, shots: int | None, seed: int) -> Run:
+    if kind == "exact":
+        if shots is not None:
+            raise UsageError(f"exact values take no shots; write shots:{shots} instead of exact")
+        return simulate
+    if kind == "shots":
+        if not rest.isdecimal() or int(rest) < 1 or shots not in (None, int(rest)):
+            given = "" if shots is None else f" with shots={shots}"
+            raise UsageError(f"{spec!r}{given}: write shots:N with a whole number N, at least 1")
+        return Shots(int(rest), torch.Generator().manual_seed(seed))
+    if kind == "noise":
+        from hqgan.quantum.devices import DeviceNoise
+        from hqgan.quantum.noise import Noisy
+
+        generator = None if shots is None else torch.Generator().manual_seed(seed)
+        return Noisy(DeviceNoise(rest), shots, generator)
+    from hqgan.quantum.aer import AerRun
+
+    return AerRun(rest, shots, seed)
+
+
+def _service(spec: str, kind: str, rest: str, seed: int) -> Service:
+    if kind == "fake":
+        return fake_service(spec, rest, seed)
+    if kind == "ibm":
+        return connect(rest)
+    return python_service(spec, rest, seed)
+
+
+def _hint(spec: str) -> str:
+    """A guess at what was meant by a device's name alone."""
+    if spec.startswith("fake_"):
+        return f" Did you mean aer:{spec} (values at once) or fake:{spec} (jobs)?"
+    if spec.startswith("ibm_"):
+        return f" Did you mean ibm:{spec}?"
+    return did_you_mean(spec.partition(":")[0], _KINDS)

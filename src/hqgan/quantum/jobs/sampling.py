@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from hqgan.quantum.circuit import Circuit, Expectations
-from hqgan.quantum.orders import Order
-from hqgan.quantum.mitigation import Correction, folded, folds_of, methods_of, no_noise
-from hqgan.quantum.packing import (
+from hqgan.quantum.jobs.mitigation import Correction, folded, folds_of, methods_of, no_noise
+from hqgan.quantum.jobs.orders import Order
+from hqgan.quantum.jobs.packing import (
     Floats,
     bases_of,
     items_of,
@@ -21,7 +21,7 @@ from hqgan.quantum.packing import (
     values_for,
     with_measurements,
 )
-from hqgan.quantum.readings import distribution, expectations
+from hqgan.quantum.jobs.readings import distribution, expectations
 
 
 def programs(

@@ -84,7 +84,7 @@ def estimate(
         for d, n in runs.items()
     ]
     folds = len(circuits) // bases
-    split = f"{rows * folds} circuits x {bases} {'basis' if bases == 1 else 'bases'}"
+    split = f"{rows * folds} circuit{'s' * (rows * folds > 1)} x {bases} bas{'ie'[bases > 1]}s"
     if calibrations:
         split += f" and {len(calibrations)} for read-out calibration"
     return Bill(

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hqgan.errors import HqganError
-from hqgan.quantum.bill import Bill
 from hqgan.quantum.circuit import Circuit
+from hqgan.quantum.jobs.bill import Bill
 
 Status = Literal["queued", "running", "done", "error", "cancelled"]
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hqgan.quantum.circuit import Probabilities
-from hqgan.quantum.mitigation import Correction
+from hqgan.quantum.jobs.mitigation import Correction
 
 Floats = NDArray[np.float64]
 Bits = NDArray[np.bool_]

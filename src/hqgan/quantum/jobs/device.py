@@ -1,26 +1,26 @@
 """`Device`: a quantum computer or a stand-in for one, which takes jobs and answers later.
 
-What talks to a particular provider is a `Service`: see `hqgan.quantum.primitives` for those that
-run in this process, and `hqgan.quantum.ibm`.
+What talks to a particular provider is a `Service`: see `primitives` for those that run in this
+process, and `ibm`.
 """
 
 import io
 import time
 import uuid
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from hqgan.errors import UsageError
-from hqgan.quantum import estimating, sampling
-from hqgan.quantum.bill import estimate
 from hqgan.quantum.circuit import Circuit
 from hqgan.quantum.devices import lines, transpiled
+from hqgan.quantum.jobs import estimating, sampling
+from hqgan.quantum.jobs.bill import estimate
+from hqgan.quantum.jobs.mitigation import HERE, methods_of
+from hqgan.quantum.jobs.orders import DeviceError, Measured, Order, Status
+from hqgan.quantum.jobs.packing import bases_of, rows_of
 from hqgan.quantum.lowering import lower
-from hqgan.quantum.mitigation import HERE, methods_of
-from hqgan.quantum.orders import DeviceError, Measured, Order, Status
-from hqgan.quantum.packing import bases_of, rows_of
 
 SHOTS = 4096
 """What a device takes of each circuit where no number is given."""
@@ -35,17 +35,15 @@ LONGEST_WAIT = 10.0
 class Service(Protocol):
     """Where jobs go: what a `Device` needs of a provider. A `python:` factory may return one.
 
-    Every method may raise a `DeviceError`, a transient one where the network failed.
+    Every method may raise a `DeviceError`, a transient one where the network failed. Two
+    attributes may be left out: `primitive`, "sampler" (taken for granted) or "estimator", says what
+    kind of PUBs `run` takes, and `offers` which of "dd" and "twirling" it can switch on.
 
     Attributes:
         name: of the device, as a spec.
-        primitive: whether `run` takes sampler PUBs or estimator PUBs.
-        offers: methods of mitigation ("dd", "twirling") that `run` can switch on.
     """
 
     name: str
-    primitive: Literal["sampler", "estimator"]
-    offers: frozenset[str]
 
     def backend(self) -> Any:
         """The provider's `BackendV2`; None only for an estimator that transpiles by itself."""
@@ -87,7 +85,7 @@ class Device:
     Args:
         service: where jobs go.
         shots: of each circuit in each basis.
-        mitigation: none, or methods joined by "+"; see `hqgan.quantum.mitigation`.
+        mitigation: none, or methods joined by "+"; see `hqgan.quantum.jobs.mitigation`.
         pack: whether to run circuits side by side on disjoint lines of qubits.
         seed: of the transpiler.
 
@@ -113,9 +111,10 @@ class Device:
         self.methods = methods_of(mitigation)
         self.pack = pack
         self.seed = seed
-        self._jobs: Any = sampling if service.primitive == "sampler" else estimating
+        self.primitive: str = getattr(service, "primitive", "sampler")
+        self._jobs: Any = sampling if self.primitive == "sampler" else estimating
         self._kept: dict[tuple[Circuit, tuple[tuple[int, ...], ...]], list[Any]] = {}
-        _check_methods(service, self.methods)
+        self._check_methods()
 
     def order(self, circuit: Circuit, inputs: Tensor, weights: Tensor) -> Order:
         """Prepare a job for inputs (C or 1, B, I) and weights (C or 1, P); nothing is sent.
@@ -137,7 +136,7 @@ class Device:
         rows = rows_of(angles.numpy(), len(layout))
         programs = self._programs(lowered.circuit, backend, layout)
         calibrations = 2 if "trex" in self.methods else 0
-        bases = len(bases_of(circuit)) if self.service.primitive == "sampler" else 1
+        bases = len(bases_of(circuit)) if self.primitive == "sampler" else 1
         bill = estimate(
             backend,
             layout,
@@ -270,21 +269,19 @@ class Device:
             self._kept[key] = self._jobs.programs(circuit, len(layout), self.methods, transpile)
         return self._kept[key]
 
-
-def _check_methods(service: Service, methods: frozenset[str]) -> None:
-    here = HERE if service.primitive == "sampler" else frozenset[str]()
-    for method in sorted(methods - here - service.offers):
-        if service.primitive == "estimator":
-            advice = "set it as an option of the estimator that your factory returns"
-        elif method in ("dd", "twirling"):
-            advice = (
-                "it is against coherent and slow errors, which a simulated device has not, and "
-                "which other vendors treat by options of their own; use it with ibm:, or take "
-                "trex or zne"
-            )
-        else:
-            advice = "leave it out"
-        raise UsageError(f"mitigation {method!r} is not available on {service.name}: {advice}")
+    def _check_methods(self) -> None:
+        offers: frozenset[str] = getattr(self.service, "offers", frozenset())
+        here = HERE if self.primitive == "sampler" else frozenset()
+        for method in sorted(self.methods - here - offers):
+            if self.primitive == "estimator":
+                advice = "set it as an option of the estimator that your factory returns"
+            else:
+                advice = (
+                    "it is against coherent and slow errors, which a simulated device has not, and "
+                    "which vendors treat by options of their own; use it with ibm:, or take trex "
+                    "or zne"
+                )
+            raise UsageError(f"mitigation {method!r} is not available on {self.name}: {advice}")
 
 
 def _to_qpy(circuits: list[Any]) -> bytes:

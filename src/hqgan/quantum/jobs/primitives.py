@@ -11,8 +11,8 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import Any, Literal
 
 from hqgan.errors import HqganError, MissingExtra, UsageError
-from hqgan.quantum.device import Service
-from hqgan.quantum.orders import DeviceError, Status
+from hqgan.quantum.jobs.device import Service
+from hqgan.quantum.jobs.orders import DeviceError, Status
 
 SERVICE_METHODS = ("backend", "run", "find", "status", "result", "qpu_seconds")
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from hqgan.errors import UsageError
 from hqgan.quantum.circuit import Circuit, Expectations
-from hqgan.quantum.orders import Order
 from hqgan.quantum.interop import word_to_qiskit
-from hqgan.quantum.packing import Floats, copies, items_of, values_for
+from hqgan.quantum.jobs.orders import Order
+from hqgan.quantum.jobs.packing import Floats, copies, items_of, values_for
 
 
 def programs(
