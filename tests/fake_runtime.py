@@ -1,6 +1,6 @@
 """A runtime service in memory that behaves as a real one: queues, failures, bills.
 
-It is what a `Device` needs of a provider (`hqgan.quantum.device.Service`). Jobs are computed by
+It is what a `Device` needs of a provider (`hqgan.quantum.backends.Service`). Jobs are computed by
 Qiskit's reference sampler, without noise, when they arrive; what is scripted is all around it.
 `python:fake_runtime:service` opens the one that is `current`, so that it outlives a command.
 """
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from hqgan.quantum.orders import DeviceError, Status
+from hqgan.quantum.backends import DeviceError, Status
 
 SECONDS_PER_JOB = 3.0
 

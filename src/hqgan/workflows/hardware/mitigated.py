@@ -1,6 +1,6 @@
 """A device's noise under error mitigation, without the device: what `hqgan hardware study` varies.
 
-The same two methods as `hqgan.quantum.mitigation` has for jobs, on the exact noise model: trex as
+The same two methods as `hqgan.quantum.jobs.mitigation` has for jobs, on the exact noise model: trex as
 a read-out without errors, which is what its correction tends to with many calibration shots; zne
 with the two-qubit gates run 1, 3 and 5 times, and a straight line through the values.
 """
@@ -15,7 +15,7 @@ from torch import Tensor
 from hqgan.quantum.channels import Matrix
 from hqgan.quantum.circuit import Circuit
 from hqgan.quantum.devices import DeviceNoise
-from hqgan.quantum.mitigation import folded, folds_of, methods_of, no_noise
+from hqgan.quantum.jobs.mitigation import folded, folds_of, methods_of, no_noise
 from hqgan.quantum.noise import Noisy
 from hqgan.quantum.pauli_transfer import Step
 
