@@ -92,7 +92,7 @@ clean:  ## remove environments and caches, keep runs/
 
 # ---- environments: a stamp file each, older than pyproject.toml or constraints.txt means install again ----
 
-# The diffusion extra is among the tests' packages, so that its model is tested wherever tests run.
+# The extras diffusion and quantum are among the tests' packages, so that what needs them is tested wherever tests run.
 # pip is the last thing that venv writes, so an interrupted build is built again.
 $(VENV)/bin/pip $(ORACLE)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -107,11 +107,11 @@ $(VENV)/.core: pyproject.toml constraints.txt | $(VENV)/bin/pip
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.core
-	$(VENV)/bin/python $(PIP_INSTALL) -e '.[dev,diffusion]'
+	$(VENV)/bin/python $(PIP_INSTALL) -e '.[dev,diffusion,quantum]'
 	@touch $@
 
 $(VENV)/.cluster: $(VENV)/.dev
-	$(VENV)/bin/python $(PIP_INSTALL) -e '.[dev,diffusion,cluster]'
+	$(VENV)/bin/python $(PIP_INSTALL) -e '.[dev,diffusion,quantum,cluster]'
 	@touch $@
 
 # torchvision 0.16.2 is the newest that imports beside a CPU torch of today from the common index, and only without its

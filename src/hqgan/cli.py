@@ -54,6 +54,10 @@ def train(
     init: Annotated[
         str | None, typer.Option(help="fine-tune from this run or packaged generator")
     ] = None,
+    noise: Annotated[
+        str | None,
+        typer.Option(help="train under a device's noise: aer:fake_NAME (needs hqgan[quantum])"),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="print the resolved configuration and stop")
     ] = False,
@@ -71,6 +75,7 @@ def train(
         "seed": seed,
         "device": device,
         "init.run": init,
+        "noise.device": noise,
     }
     resolved = load_config(preset, config, overrides, assignments or ())
     if dry_run:

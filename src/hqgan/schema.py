@@ -41,6 +41,11 @@ def run_or_pretrained(run: str) -> str:
     return marked(run) or absolute_path(run)
 
 
+def fake_name(device: str) -> str:
+    """A fake device's name, without the backend that it is written with elsewhere."""
+    return device.removeprefix("aer:").removeprefix("noise:")
+
+
 class Section(BaseModel):
     """Base of all sections: unknown keys, NaN and infinities are refused, values stay as read."""
 
@@ -310,6 +315,17 @@ class Init(Section):
     )
 
 
+class NoisyMachine(Section):
+    """Noise-aware training: the circuits run as this device would run them, shots aside."""
+
+    device: Annotated[str, AfterValidator(fake_name)] = Field(
+        description="a fake device of qiskit-ibm-runtime, such as fake_marrakesh"
+    )
+    strength: Annotated[float, Field(ge=0, le=100)] = Field(
+        1.0, description="of the noise: errors and durations times this"
+    )
+
+
 class Config(Section):
     """One training run, complete."""
 
@@ -330,6 +346,7 @@ class Config(Section):
     device: str = "auto"
     save_every_kimg: Kimg = 10
     init: Init | None = None
+    noise: NoisyMachine | None = None
 
     @model_validator(mode="after")
     def parts_fit_together(self) -> Self:

@@ -43,6 +43,8 @@ class Noise(Protocol):
 class GateNoise:
     """Noise after the gates of a circuit as they are written, for studies without a device.
 
+    Neighbouring rotations about one axis are one gate, as on any machine.
+
     Args:
         one_qubit: probability of `channels.depolarizing` after every gate on one wire.
         two_qubit: the same on the two wires of every CZ and CNOT.

@@ -20,7 +20,9 @@ from hqgan.data import Dataset, to_float
 from hqgan.errors import TrainingStopped, UsageError
 from hqgan.models import Critic, Generator, build_critic, build_generator
 from hqgan.quantum import QuantumLayer
-from hqgan.schema import Config, OptimiserSection
+from hqgan.quantum.devices import DeviceNoise
+from hqgan.quantum.noise import MOST_QUBITS
+from hqgan.schema import Config, NoisyMachine, OptimiserSection
 
 
 class Trainer(ABC):
@@ -37,6 +39,8 @@ class Trainer(ABC):
         torch.manual_seed(config.seed)  # equal first weights in every process
         classes = len(dataset.classes)
         self.generator, self.critic = build_models(config, classes)
+        if config.noise is not None:
+            run_on_noisy_machine(self.generator, config.noise)
         for module in self.models():
             module.to(fabric.device)
             # 1.7x as fast on CPUs; torch's annotation of `to` forgets this argument.
@@ -173,6 +177,32 @@ def build_models(config: Config, classes: int) -> tuple[Generator, Critic | None
     if config.critic.name == "dense":
         options["inputs"] = generator.code_size
     return generator, build_critic(classes=classes, size=config.size, **options)
+
+
+def run_on_noisy_machine(generator: Generator, machine: NoisyMachine) -> None:
+    """Let the circuits of a generator run with the noise of a device, in training alone.
+
+    Snapshots hold weights; who loads one runs it on a perfect machine unless they say otherwise.
+
+    Raises:
+        UsageError: the generator has no circuits, or larger ones than are simulated with noise, or
+            there is no such device.
+        MissingExtra: qiskit-ibm-runtime is absent.
+    """
+    layers = [module for module in generator.modules() if isinstance(module, QuantumLayer)]
+    if not layers:
+        raise UsageError(
+            f"noise.device is {machine.device}, but this generator has no circuits that could be "
+            "noisy; leave noise out"
+        )
+    widest = max(layer.circuit.qubits for layer in layers)
+    if widest > MOST_QUBITS:
+        raise UsageError(
+            f"noise.device is {machine.device}, but the generator's circuits have {widest} qubits, "
+            f"and training with noise is possible up to {MOST_QUBITS}"
+        )
+    for layer in layers:
+        layer.set_noise(DeviceNoise(machine.device, machine.strength))
 
 
 def diverged(what: str, images_seen: int) -> TrainingStopped:
