@@ -38,12 +38,14 @@ class FakeRuntime:
     Args:
         device: name of the fake device that circuits are laid out for.
         statuses: what a job's status is, poll after poll; the last stays.
+        scripts: the same for the next jobs, before `statuses` holds for all.
         trouble: by method, what happens at its next calls: None lets one pass, an exception is
             raised before anything is done; of "run", `after(error)` is raised once the job arrived.
     """
 
     device: str = "fake_manila"
     statuses: tuple[Status, ...] = ("queued", "running", "done")
+    scripts: list[tuple[Status, ...]] = field(default_factory=list)
     trouble: dict[str, list[BaseException | Callable[[], BaseException] | None]] = field(
         default_factory=dict
     )
@@ -73,7 +75,8 @@ class FakeRuntime:
         after = self._trouble("run")
         result = StatevectorSampler(seed=len(self.jobs)).run(pubs, shots=shots).result()
         id = f"job-{len(self.jobs) + 1}"
-        self.jobs[id] = Kept(tag, result, shots, ceiling, deque(self.statuses))
+        statuses = self.scripts.pop(0) if self.scripts else self.statuses
+        self.jobs[id] = Kept(tag, result, shots, ceiling, deque(statuses))
         if after is not None:
             raise after
         return id

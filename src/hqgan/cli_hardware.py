@@ -8,6 +8,7 @@ import typer
 from hqgan.cli_compare import Weights, chosen_extractor
 from hqgan.cli_data import DataPath, Json, Label, Pretrained, Seed
 from hqgan.console import emit, say, stages
+from hqgan.errors import UsageError
 
 if TYPE_CHECKING:
     from hqgan.workflows.hardware import Hardware
@@ -52,7 +53,7 @@ def sample(
         bool, typer.Option("--yes", help="send jobs that may cost; without it, only the bill")
     ] = False,
     max_qpu_seconds: Annotated[
-        float, typer.Option(help="hard ceiling on QPU time, jobs sent before included", min=0)
+        float, typer.Option(help="hard ceiling on QPU time that costs, earlier jobs included", min=0)
     ] = 500.0,
     images_per_job: Annotated[
         int | None, typer.Option(help="send several jobs, of so many images each")
@@ -95,8 +96,12 @@ def sample(
     ready = plan(source, settings, reference.mix(n), out)
     for line in ready.lines():
         say(line)
-    if not ready.saved:
+    if ready.pays and not ready.saved:
         require_affordable(ready, max_qpu_seconds)
+    if no_wait and ready.parts and not ready.pays:
+        raise UsageError(
+            f"a job of {backend} ends with the command that sent it; leave out --no-wait"
+        )
     if dry_run or (ready.pays and not yes and not ready.saved):
         if not dry_run:
             say("nothing was sent; repeat with --yes to send and pay")

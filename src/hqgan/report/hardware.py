@@ -54,7 +54,7 @@ def bill_rows(found: Hardware) -> Iterator[Row]:
         yield (
             f"{bill['backend']}, calibrated {bill['calibrated'] or 'unknown'}",
             f"depth {bill['depth']}, {bill['two_qubit_gates']} two-qubit gates",
-            f"{len(bill['layout'])} circuits side by side on qubits {lines}",
+            f"circuits side by side: {len(bill['layout'])}; on qubits {lines}",
         )
         yield ("QPU time expected", f"{bill['qpu_seconds']:.3g} s", bill["formula"])
     if found.bills:
@@ -147,7 +147,6 @@ def draw_changes(axis: "Axes", sources: list[Source], reason: str | None) -> Non
     else:
         changes = {one.name: one.moved for one in sources[1:]}
         axis.set_title("Change of a pixel, grey levels of 255")
-        axis.set_xlim(left=0)
     if not changes:
         absent(axis, reason or "nothing to compare")
         return

@@ -1,9 +1,10 @@
 """The page of `hqgan hardware study`: quality over noise, over shots, under mitigation."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import cycle
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from hqgan.evaluation.probes import Estimate, verdict
 from hqgan.report.page import COLOURS, GREY, STYLE, Row, write_page
@@ -77,67 +78,102 @@ def lesser(change: Estimate) -> str:
 
 
 def study_figure(found: NoiseStudy) -> "Figure":
-    """Three panels of quality, three of the error of a value; a colour a run."""
+    """A column for each thing that is varied, a row a measure, a colour a run."""
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    judged = found.runs[0].compared.sources[0].distance is not None
-    columns = (
-        ("noise, times the device's", (0.0, *STRENGTHS), strength, False),
-        ("shots", SHOTS, shots, True),
-        (f"mitigation, {MITIGATED_SHOTS} shots", MITIGATIONS, mitigation, False),
-    )
+    rows = list(measures(found.runs[0].compared.sources[0].distance is not None))
     with rc_context(STYLE):
-        figure = Figure(figsize=(13, 7))
+        figure = Figure(figsize=(13, 3 * len(rows) + 0.5))
         FigureCanvasAgg(figure)
-        axes = figure.subplots(2, 3, sharey="row")
-        for column, (title, places, name, logarithmic) in enumerate(columns):
-            names = [name(place) for place in places]  # type: ignore[operator]
-            at = list(range(len(places))) if isinstance(places[0], str) else list(places)
-            for row, (measure, label) in enumerate(measures(judged)):
-                axis = axes[row, column]
-                draw(axis, found.runs, at, names, measure)
-                axis.set_xlabel(title)
-                if logarithmic:
-                    axis.set_xscale("log", base=2)
-                if isinstance(places[0], str):
-                    axis.set_xticks(at, list(map(str, places)))
-                if not column:
-                    axis.set_ylabel(label)
+        axes = figure.subplots(len(rows), 3, sharey="row")
+        for row, (measure, label) in enumerate(rows):
+            axes[row, 0].set_ylabel(label)
+            for axis, column in zip(axes[row], columns(), strict=True):
+                draw(axis, found.runs, column, measure)
+        for axis, column in zip(axes[-1], columns(), strict=True):
+            axis.set_xlabel(column.title)
         axes[0, 0].legend()
         figure.draw_without_rendering()
     return figure
 
 
-def measures(judged: bool) -> tuple[tuple[Callable[[Source], Estimate | None], str], ...]:
-    """What the two rows of panels show."""
-    first = (
-        (lambda one: one.distance, "kid768")
-        if judged
-        else (lambda one: one.moved, "change of a pixel, of 255")
-    )
-    return first, (lambda one: Estimate(one.mean_absolute_error, None, 0), "error of a value")
+class Column(NamedTuple):
+    """What is varied: where its conditions stand, what is written there, and their names."""
+
+    title: str
+    places: list[float]
+    labels: list[str]
+    names: list[str]
 
 
-def draw(
-    axis: "Axes",
-    runs: Sequence[Studied],
-    at: Sequence[float],
-    names: Sequence[str],
-    measure: Callable[[Source], Estimate | None],
-) -> None:
+def columns() -> list[Column]:
+    """Noise, shots, mitigation."""
+    factors = [0.0, *STRENGTHS]
+    return [
+        Column(
+            "noise, times the device's",
+            factors,
+            [f"{factor:g}" for factor in factors],
+            [strength(factor) for factor in factors],
+        ),
+        Column(
+            "shots, at the device's noise",
+            [math.log2(number) for number in SHOTS],
+            [f"{number:,}" for number in SHOTS],
+            [shots(number) for number in SHOTS],
+        ),
+        Column(
+            f"mitigation, {MITIGATED_SHOTS:,} shots at the device's noise",
+            [float(place) for place in range(len(MITIGATIONS))],
+            list(MITIGATIONS),
+            [mitigation(methods) for methods in MITIGATIONS],
+        ),
+    ]
+
+
+Measure = Callable[[Source], Estimate | None]
+
+
+def measures(judged: bool) -> Iterator[tuple[Measure, str]]:
+    """What the rows of panels show."""
+    if judged:
+        yield lambda one: one.distance, "kid768"
+        yield lambda one: one.change or ZERO, "change of kid768, paired"
+    else:
+        yield lambda one: one.moved, "change of a pixel, of 255"
+    yield lambda one: Estimate(one.mean_absolute_error, None, 0), "error of a value"
+
+
+ZERO = Estimate(0.0, None, 0)  # what exact values change
+
+
+def draw(axis: "Axes", runs: Sequence[Studied], column: Column, measure: Measure) -> None:
     """A line a run with its intervals, and dashed what it is with exact values."""
-    width = (max(at) - min(at)) * 0.004
+    width = (max(column.places) - min(column.places)) * 0.015
     for index, (one, colour) in enumerate(zip(runs, cycle(COLOURS), strict=False)):
-        estimates = [measure(one.at(name)) for name in names]
-        values = [None if e is None else e.value for e in estimates]
-        places = [x + width * index for x in at]
-        axis.plot(places, values, "o-", color=colour, markersize=4, label=f"{one.run}")
-        for x, estimate in zip(places, estimates, strict=True):
-            if estimate is not None and estimate.interval is not None:
-                axis.plot([x, x], estimate.interval, color=colour, linewidth=1.2)
+        estimates = [measure(one.at(name)) for name in column.names]
+        drawn = [
+            (place + width * index, estimate.value, estimate.interval)
+            for place, estimate in zip(column.places, estimates, strict=True)
+            if estimate is not None and estimate.value is not None
+        ]
+        if not drawn:
+            continue
+        axis.plot(
+            [place for place, _, _ in drawn],
+            [value for _, value, _ in drawn],
+            "o-",
+            color=colour,
+            markersize=4,
+            label=one.run,
+        )
+        for place, _, interval in drawn:
+            if interval is not None:
+                axis.plot([place, place], interval, color=colour, linewidth=1.2)
         exact = measure(one.compared.sources[0])
         if exact is not None and exact.value is not None:
             axis.axhline(exact.value, color=colour, linewidth=0.8, linestyle="--", alpha=0.6)
+    axis.set_xticks(column.places, column.labels)
     axis.grid(axis="y", color=GREY, alpha=0.2)

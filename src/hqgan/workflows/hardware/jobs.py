@@ -61,7 +61,7 @@ def fetch(
     submit: bool,
     retry: bool = False,
     wait: bool = True,
-    ceiling: float = CEILING,
+    ceiling: float | None = CEILING,
     message: Message,
 ) -> Answer | None:
     """Send what was not sent, wait for what was, and put the answers together.
@@ -72,7 +72,8 @@ def fetch(
         submit: whether jobs may be sent at all.
         retry: whether a part whose job failed or was cancelled is sent again.
         wait: whether to wait for jobs in the queue.
-        ceiling: the most seconds of QPU time for all jobs of the folder, those before included.
+        ceiling: the most seconds of QPU time for all jobs of the folder, those before included;
+            None for no end of it.
         message: where to say what happens.
 
     Returns:
@@ -92,7 +93,8 @@ def fetch(
             break
         text = f"waiting for {', '.join(job_of(notes, part).id or '' for part in waiting)}"
         if text != said:
-            message(f"{text}; interrupt at will: `hqgan hardware collect` fetches them later")
+            hint = "; interrupt at will, `hqgan hardware collect` fetches them later"
+            message(text + (hint if plan.pays else ""))
             said = text
         time.sleep(pause)
         pause = min(1.5 * pause, LONGEST_PAUSE)
@@ -135,17 +137,20 @@ def unanswered(plan: Plan, notes: Journal) -> list[Part]:
     return [part for part in sent if not answered(plan, part)]
 
 
-def send(plan: Plan, notes: Journal, *, retry: bool, ceiling: float, message: Message) -> None:
+def send(
+    plan: Plan, notes: Journal, *, retry: bool, ceiling: float | None, message: Message
+) -> None:
     """Submit the parts that no job of the journal stands for."""
     again = ("missing", "failed", "cancelled") if retry else ("missing",)
     due = [p for p in plan.parts if state(notes, p) is None or state(notes, p) in again]
     if not due:
         return
-    require_affordable(plan, ceiling, due, notes.cost)
+    if ceiling is not None:
+        require_affordable(plan, ceiling, due, notes.cost)
     device = device_of(plan)
     for part in due:
         bill = part.order.bill
-        left = ceiling - notes.cost
+        left = None if ceiling is None else ceiling - notes.cost
         job = notes.intend(part.name, part.order.sha256, bill.backend, bill.qpu_seconds)
         try:
             id = device.submit(part.order, job.tag, ceiling=left)

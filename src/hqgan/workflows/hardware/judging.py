@@ -1,5 +1,6 @@
 """Who judges images of a generator: the val split of its data, and an extractor."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,10 +27,18 @@ class Reference:
         mix = reference_class_mix(self.images.labels, len(self.images.classes), n)
         return [int(count) for count in mix]
 
-    def judge(self, extractor: Extractor | None, seed: int) -> tuple[Judge | None, str | None]:
-        """Who measures kid768, or why nobody does."""
+    def judge(
+        self, extractor: Extractor | None, seed: int, labels: Sequence[int]
+    ) -> tuple[Judge | None, str | None]:
+        """Who measures kid768 of images of these classes, or why nobody does."""
         if self.images is None or extractor is None:
             return None, self.reason
+        mix = self.mix(len(labels)) or []
+        if [labels.count(y) for y in range(len(mix))] != mix:
+            return None, (
+                "these images were ordered when the real ones were not at hand, and have not their "
+                "class mix; order them anew, with another --out"
+            )
         if extractor.name == "tiny":
             return None, "no Inception weights are at hand (HQGAN_INCEPTION, --inception-weights)"
         return Judge(self.images, extractor, seed), None

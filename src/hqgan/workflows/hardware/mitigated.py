@@ -1,7 +1,7 @@
-"""A device's noise under error mitigation, without the device: what `hqgan hardware study` varies.
+"""A device's noise under error mitigation, simulated: what `hqgan hardware study` varies.
 
-The same two methods as `hqgan.quantum.jobs.mitigation` has for jobs, on the exact noise model: trex as
-a read-out without errors, which is what its correction tends to with many calibration shots; zne
+The same two methods as `hqgan.quantum.jobs.mitigation` has for jobs, on the exact noise model: trex
+as a read-out without errors, which is what its correction tends to with many calibration shots; zne
 with the two-qubit gates run 1, 3 and 5 times, and a straight line through the values.
 """
 

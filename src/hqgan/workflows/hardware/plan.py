@@ -74,7 +74,8 @@ class Settings:
         """Of the folder of results."""
         spec = self.backend.replace(":", "-").replace("/", "-")
         mitigation = "" if self.mitigation == "none" else f"-{self.mitigation}"
-        return f"{spec}{mitigation}-n{self.n}"
+        packing = "" if self.pack else "-unpacked"
+        return f"{spec}{mitigation}{packing}-n{self.n}"
 
     def differences(self, other: "Settings") -> list[str]:
         """The settings in which another one differs, for people."""
@@ -146,7 +147,7 @@ class Plan:
             which = f"job {part.name}: " if len(self.parts) > 1 else ""
             yield f"backend: {which}{bill.backend}, calibrated {bill.calibrated or 'unknown'}"
             yield (
-                f"  layout: {len(bill.layout)} circuits side by side on qubits "
+                f"  layout: circuits side by side: {len(bill.layout)}; on qubits "
                 + ", ".join("-".join(map(str, line)) for line in bill.layout)
             )
             yield (
@@ -165,7 +166,7 @@ class Plan:
         """The bill, as plain numbers, strings, lists and dictionaries."""
         bills = [part.order.bill for part in self.parts]
         return {
-            "backend": bills[0].backend if bills else self.settings.backend,
+            "backend": self.parts[0].order.backend if self.parts else self.settings.backend,
             "out": str(self.folder),
             "snapshot": self.snapshot.name,
             "settings": asdict(self.settings),

@@ -5,7 +5,9 @@ images.png    a row a source, a column a latent
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,7 @@ from hqgan.workflows.hardware.plan import (
 from hqgan.workflows.hardware.results import EXACT, Compared, Given, Source, compare
 
 VALUES, IMAGES = "values.npz", "images.png"
+PACKAGES = ("hqgan", "torch", "qiskit", "qiskit-aer", "qiskit-ibm-runtime")
 CHUNK = 16  # images whose circuits are simulated at once
 ERRORS = "errors"
 
@@ -77,6 +80,7 @@ class Hardware:
             "snapshot": self.snapshot,
             "settings": asdict(self.settings),
             "bills": self.bills,
+            "versions": versions(),
             **self.compared.as_json(),
         }
 
@@ -110,7 +114,8 @@ def sample(
         plan: see `hqgan.workflows.hardware.plan`.
         reference: real images for kid768, or why there are none.
         extractor: see `load_extractor`; None measures no kid768.
-        submit, retry, wait, ceiling, message: see `hqgan.workflows.hardware.jobs.fetch`.
+        submit, retry, wait, message: see `hqgan.workflows.hardware.jobs.fetch`.
+        ceiling: the most seconds of QPU time; of no interest to what is simulated.
         progress: called as progress(stage, done, total).
 
     Returns:
@@ -131,7 +136,8 @@ def sample(
         if found is None:
             return None
         given, used = found
-        judge, reason = reference.judge(extractor, plan.settings.seed)
+        labels = plan.y.tolist()
+        judge, reason = reference.judge(extractor, plan.settings.seed, labels)
         compared = compare(plan.generator, plan.z, plan.y, given, judge, reason, plan.settings.seed)
         rows = compared.examples
         save_grid(rows.reshape(-1, *rows.shape[2:]), plan.folder / IMAGES, columns=rows.shape[1])
@@ -140,7 +146,7 @@ def sample(
         settings=plan.settings,
         folder=plan.folder,
         snapshot=plan.snapshot.name,
-        device=bills[0].backend if bills else plan.settings.backend,
+        device=plan.parts[0].order.backend if bills else plan.settings.backend,
         shots=shots_of(plan),
         bills=[bill.to_dict() for bill in bills],
         estimated_qpu_seconds=plan.qpu_seconds if bills else None,
@@ -170,7 +176,7 @@ def values(
             submit=submit,
             retry=retry,
             wait=wait,
-            ceiling=ceiling,
+            ceiling=ceiling if plan.pays else None,
             message=message,
         )
         if answer is None:
@@ -222,6 +228,15 @@ def shots_of(plan: Plan) -> int | None:
         return plan.parts[0].order.shots
     kind, _, number = plan.settings.backend.partition(":")
     return int(number) if kind == "shots" else plan.settings.shots
+
+
+def versions() -> dict[str, str]:
+    """Of the packages that had a hand in it, those that are installed."""
+    found = {}
+    for package in PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
 
 
 def in_chunks(call: Call, n: int, run: Run, stage: str, progress: Progress | None) -> Tensor:

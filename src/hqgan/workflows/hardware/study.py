@@ -14,8 +14,10 @@ import torch
 from hqgan.errors import UsageError
 from hqgan.evaluation import Extractor
 from hqgan.evaluation.probes import Estimate
-from hqgan.models import find_snapshot, latents, load_snapshot
+from hqgan.models import latents, load_snapshot
+from hqgan.pretrained import is_packaged
 from hqgan.quantum import simulate
+from hqgan.quantum.devices import fake_device
 from hqgan.quantum.statevector import Run
 from hqgan.workflows.hardware.capture import circuit_call
 from hqgan.workflows.hardware.judging import Reference
@@ -131,7 +133,8 @@ def study(
     if n < 1:
         raise UsageError(f"--n is {n}, but must be at least 1")
     device = backend.removeprefix(PREFIX)
-    loaded = [(str(path), *load_snapshot(find_snapshot(path))) for path in (run, *against)]
+    fake_device(device)
+    loaded = [(called(path), *load_snapshot(path)) for path in (run, *against)]
     _, first, about = loaded[0]
     for path, generator, other in loaded[1:]:
         if (generator.size, other.classes) != (first.size, about.classes):
@@ -142,7 +145,7 @@ def study(
             )
     counts = reference.mix(n) or class_mix(about, n, None)
     labels = [y for y, count in enumerate(counts) for _ in range(count)]
-    judge, reason = reference.judge(extractor, seed)
+    judge, reason = reference.judge(extractor, seed, labels)
     studied = []
     for path, generator, other in loaded:
         spare_compilation(generator, n)
@@ -163,6 +166,11 @@ def study(
                 name: judge.change(base[name], features[name]) for name in features
             }
     return NoiseStudy(device, n, seed, studied, differences)
+
+
+def called(run: Path) -> str:
+    """A run's name in tables: its path, or the name of a packaged generator."""
+    return run.name if is_packaged(run) else str(run)
 
 
 def conditions(device: str, seed: int) -> dict[str, Run]:
