@@ -5,6 +5,7 @@ read-out errors, all local. So qubits that no gate joins are simulated apart, wh
 the device: sixteen circuits side by side are sixteen small density matrices, not a large one.
 """
 
+import importlib.util
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -58,20 +59,27 @@ class AerNoise:
     """
 
     def __init__(self, backend: Any):
-        try:
-            import qiskit_aer.noise as aer_noise
-        except ImportError as error:
-            raise MissingExtra("qiskit-aer", "quantum", "the noise model of a device") from error
+        if importlib.util.find_spec("qiskit_aer") is None:
+            raise MissingExtra("qiskit-aer", "quantum", "the noise model of a device")
         self.backend = backend
-        self._models = aer_noise
+        self._errors: dict[tuple[str, tuple[int, ...]], Any] = {}
 
-    @cached_property
-    def _gates(self) -> list[tuple[str, tuple[int, ...], Any]]:
-        """Of each gate on each qubit its error; seconds for a large device, hence kept."""
+    def _error(self, name: str, qubits: tuple[int, ...]) -> Any:
+        """What follows a gate, None for nothing; of these qubits only, for all take seconds."""
+        from qiskit.transpiler import Target
         from qiskit_aer.noise.device import basic_device_gate_errors
 
-        errors = basic_device_gate_errors(target=self.backend.target)
-        return [(name, tuple(qubits), error) for name, qubits, error in errors]
+        if (name, qubits) not in self._errors:
+            target = self.backend.target
+            own = target.qubit_properties and [target.qubit_properties[q] for q in qubits]
+            alone = Target(num_qubits=len(qubits), qubit_properties=own, dt=target.dt)
+            if name in target:
+                properties = (target[name] or {}).get(qubits)
+                on = {tuple(range(len(qubits))): properties}
+                alone.add_instruction(target.operation_from_name(name), on)
+            found = basic_device_gate_errors(target=alone)
+            self._errors[name, qubits] = found[0][2] if found else None
+        return self._errors[name, qubits]
 
     @cached_property
     def _readout(self) -> dict[int, Floats]:
@@ -124,18 +132,22 @@ class AerNoise:
         """(R, 2^seen): outcomes of perfect measurements."""
         from qiskit import QuantumCircuit
         from qiskit_aer import AerSimulator
+        from qiskit_aer.noise import NoiseModel
 
         place = {qubit: number for number, qubit in enumerate(qubits)}
         small = QuantumCircuit(len(qubits))
+        gates = set()
         for instruction in circuit.data:
-            on = [where[bit] for bit in instruction.qubits]
+            on = tuple(where[bit] for bit in instruction.qubits)
             if instruction.operation.name not in ("measure", "barrier") and on[0] in place:
                 small.append(instruction.operation, [place[qubit] for qubit in on])
+                gates.add((instruction.operation.name, on))
         small.save_probabilities([place[qubit] for qubit in seen])
-        model = self._models.NoiseModel()
-        for name, pair, error in self._gates:
-            if all(qubit in place for qubit in pair):
-                model.add_quantum_error(error, name, [place[qubit] for qubit in pair])
+        model = NoiseModel()
+        for name, on in sorted(gates):
+            error = self._error(name, on)
+            if error is not None:
+                model.add_quantum_error(error, name, [place[qubit] for qubit in on])
         simulator = AerSimulator(method="density_matrix", noise_model=model)
         column = {parameter: number for number, parameter in enumerate(circuit.parameters)}
         own = list(small.parameters)

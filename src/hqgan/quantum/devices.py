@@ -91,14 +91,14 @@ def lines(target: "Target", qubits: int, count: int) -> list[tuple[int, ...]]:
 
     Each is the best of many found greedily, and then taken: no search over all sets of lines.
     """
-    pairs, own = _errors(target)
+    pairs, own = calibration(target)
     taken: set[int] = set()
     found: list[tuple[int, ...]] = []
     while len(found) < count:
         candidates = list(_grown(pairs, own, taken, qubits))
         if not candidates:
             break
-        best = min(candidates, key=lambda path: (_cost(path, pairs, own), path))
+        best = min(candidates, key=lambda path: (cost(path, pairs, own), path))
         found.append(best)
         taken |= set(best)
     return found
@@ -117,7 +117,7 @@ def _grown(
         return
     starts = sorted(
         (pair for pair in pairs if not taken & set(pair) and pair[0] < pair[1]),
-        key=lambda pair: (_cost(pair, pairs, own), pair),
+        key=lambda pair: (cost(pair, pairs, own), pair),
     )
     grown = 0
     for start in starts:
@@ -150,7 +150,7 @@ def _extend(
         ends = [(new, *path) for new in neighbours[path[0]]]
         ends += [(*path, new) for new in neighbours[path[-1]]]
         fresh = [p for p in ends if len(set(p)) == len(p) and not taken & {p[0], p[-1]}]
-        for longer in sorted(fresh, key=lambda p: (_cost(p, pairs, own), p)):
+        for longer in sorted(fresh, key=lambda p: (cost(p, pairs, own), p)):
             whole = further(longer)
             if whole:
                 return whole
@@ -159,7 +159,7 @@ def _extend(
     return further(start)
 
 
-def _cost(
+def cost(
     path: tuple[int, ...], pairs: dict[tuple[int, int], float], own: dict[int, float]
 ) -> float:
     """Expected number of errors, roughly: of one gate a pair and one read-out a qubit."""
@@ -167,7 +167,7 @@ def _cost(
     return between + sum(own[qubit] for qubit in path)
 
 
-def _errors(target: "Target") -> tuple[dict[tuple[int, int], float], dict[int, float]]:
+def calibration(target: "Target") -> tuple[dict[tuple[int, int], float], dict[int, float]]:
     """Error of the two-qubit gate of each coupled pair, both ways round, and of each read-out."""
     pairs: dict[tuple[int, int], float] = {}
     for name in target.operation_names:

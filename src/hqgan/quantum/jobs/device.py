@@ -14,9 +14,10 @@ from torch import Tensor
 
 from hqgan.errors import UsageError
 from hqgan.quantum.circuit import Circuit
-from hqgan.quantum.devices import lines, transpiled
+from hqgan.quantum.devices import transpiled
 from hqgan.quantum.jobs import estimating, sampling
 from hqgan.quantum.jobs.bill import estimate
+from hqgan.quantum.jobs.layout import layout_of
 from hqgan.quantum.jobs.mitigation import HERE, methods_of
 from hqgan.quantum.jobs.orders import DeviceError, Measured, Order, Status
 from hqgan.quantum.jobs.packing import bases_of, rows_of
@@ -132,7 +133,10 @@ class Device:
         if not count * samples:
             raise UsageError("a job needs at least one sample, and the batch is empty")
         backend = self.service.backend()
-        layout = self._layout(backend, circuit.qubits, count * samples)
+        if backend is None:
+            layout: tuple[tuple[int, ...], ...] = (tuple(range(circuit.qubits)),)
+        else:
+            layout = layout_of(backend, circuit.qubits, count * samples, pack=self.pack)
         rows = rows_of(angles.numpy(), len(layout))
         programs = self._programs(lowered.circuit, backend, layout)
         calibrations = 2 if "trex" in self.methods else 0
@@ -241,20 +245,6 @@ class Device:
                     raise
             time.sleep(pause)
             pause = min(1.5 * pause, LONGEST_WAIT)
-
-    def _layout(self, backend: Any, qubits: int, items: int) -> tuple[tuple[int, ...], ...]:
-        """Lines for the items, none of which would stay empty in every row."""
-        if backend is None:
-            return (tuple(range(qubits)),)
-        most = min(items, backend.num_qubits // qubits) if self.pack else 1
-        found = lines(backend.target, qubits, most)
-        if not found:
-            raise UsageError(
-                f"the circuit needs a line of {qubits} coupled qubits, and {self.name}, of "
-                f"{backend.num_qubits} qubits, has none; take a larger device"
-            )
-        rows = -(-items // len(found))
-        return tuple(found[: -(-items // rows)])
 
     def _programs(
         self, circuit: Circuit, backend: Any, layout: tuple[tuple[int, ...], ...]

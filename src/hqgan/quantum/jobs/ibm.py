@@ -25,6 +25,8 @@ ACCOUNT = (
     "https://quantum.cloud.ibm.com"
 )
 
+OPENING = "opening the account"
+
 STATUSES: dict[str, Status] = {
     "INITIALIZING": "queued",
     "QUEUED": "queued",
@@ -73,9 +75,13 @@ class IbmService:
             return str(sampler.run(pubs, shots=shots).job_id())
 
     def find(self, tag: str) -> list[str]:
-        """Ids of the account's jobs with this tag."""
+        """Ids of the account's jobs with this tag, where the machine's jobs are kept."""
+        # By itself the runtime looks into the instance that it used last, which may be another;
+        # that of a machine has no public name.
+        instance = getattr(self._machine, "_instance", None)
         with explained("looking for a job"):
-            return [str(job.job_id()) for job in self._runtime.jobs(limit=None, job_tags=[tag])]
+            jobs = self._runtime.jobs(limit=None, instance=instance, job_tags=[tag])
+            return [str(job.job_id()) for job in jobs]
 
     def status(self, job_id: str) -> Status:
         """How far a job is."""
@@ -119,7 +125,7 @@ def connect(name: str) -> IbmService:
         from qiskit_ibm_runtime import QiskitRuntimeService
     except ImportError as error:
         raise MissingExtra("qiskit-ibm-runtime", "quantum", "a quantum computer of IBM") from error
-    with explained("opening the account"):
+    with explained(OPENING):
         runtime = QiskitRuntimeService()
     with explained(f"opening {name}"):
         if name == "least_busy":
@@ -166,7 +172,7 @@ def explained(doing: str) -> Iterator[None]:
 def explanation(doing: str, error: Exception) -> DeviceError:
     """What an error of the runtime means for the user."""
     kinds = {kind.__name__ for kind in type(error).__mro__}
-    text = hidden(str(error).strip("'\"")) or type(error).__name__
+    text = hidden(str(error)).strip("'\" .") or type(error).__name__
     code = getattr(error, "status_code", None)
     if code in (None, -1):  # the runtime often keeps it in the text alone
         found = re.search(r"\b([45]\d\d) (?:Client|Server) Error", text)
@@ -174,10 +180,11 @@ def explanation(doing: str, error: Exception) -> DeviceError:
     what = f"{doing} failed: {text}"
     if "AccountNotFoundError" in kinds:
         return DeviceError(f"IBM's service needs an account, and none is known here: {ACCOUNT}")
-    if kinds & {"IBMNotAuthorizedError", "InvalidAccountError", "IBMAccountError"} or code in (
-        401,
-        403,
-    ):
+    if "channel" in text.lower():
+        return DeviceError(f"{what}. Unset QISKIT_IBM_CHANNEL, or make it ibm_quantum_platform")
+    if "unable to retrieve instances" in text.lower():  # said of a bad token and of no network
+        return DeviceError(f"{what}. Either the token is wrong or there is no network: {ACCOUNT}")
+    if "IBMNotAuthorizedError" in kinds or "IBMAccountError" in kinds or code in (401, 403):
         return DeviceError(f"{what}. The token or instance was not accepted: {ACCOUNT}")
     if "QiskitBackendNotFoundError" in kinds:
         return DeviceError(
@@ -186,14 +193,14 @@ def explanation(doing: str, error: Exception) -> DeviceError:
         )
     if "RuntimeJobNotFound" in kinds or code == 404:
         return DeviceError(f"{what}. It belongs to another account or instance, or was deleted")
-    if "token" in text.lower() or "instance" in text.lower():
-        return DeviceError(f"{what}. The token or instance was not accepted: {ACCOUNT}")
     if code is not None and (code >= 500 or code in (408, 429)):
         return DeviceError(f"{what}. The service is busy; try again later", transient=True)
     if kinds & {"ConnectionError", "Timeout", "TimeoutError", "MaxRetryError"} or _offline(text):
         return DeviceError(f"{what}. Is there a network? Try again later", transient=True)
     if "session" in text.lower():
         return DeviceError(f"{what}. Sessions need a paid plan; run outside of one, as a plain job")
+    if "IBMError" not in kinds and doing == OPENING:  # it stumbles over a crippled instance
+        return DeviceError(f"{what}. Is QISKIT_IBM_INSTANCE a whole resource name (crn:...)?")
     return DeviceError(f"{what}. See https://quantum.cloud.ibm.com/docs/errors")
 
 

@@ -24,8 +24,8 @@ Floats = NDArray[np.float64]
 
 def rows_of(angles: Floats, lines: int) -> Floats:
     """Angles (C, B, A) as rows (R, K A); what the last row has no item for is zeros."""
-    width = angles.shape[-1]
-    items = angles.transpose(1, 0, 2).reshape(-1, width)
+    circuits, samples, width = angles.shape
+    items = angles.transpose(1, 0, 2).reshape(circuits * samples, width)
     rows = -(-len(items) // lines)
     padded = np.zeros((rows * lines, width))
     padded[: len(items)] = items
@@ -34,8 +34,9 @@ def rows_of(angles: Floats, lines: int) -> Floats:
 
 def items_of(rows: Floats, circuits: int, samples: int) -> Floats:
     """Values of rows (R, K, n) as (C, B, n), without the padding."""
-    flat = rows.reshape(-1, rows.shape[-1])[: circuits * samples]
-    return flat.reshape(samples, circuits, -1).transpose(1, 0, 2)
+    count, lines, width = rows.shape
+    flat = rows.reshape(count * lines, width)[: circuits * samples]
+    return flat.reshape(samples, circuits, width).transpose(1, 0, 2)
 
 
 def bases_of(circuit: Circuit) -> dict[str, list[int]]:
