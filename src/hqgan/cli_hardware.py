@@ -53,7 +53,8 @@ def sample(
         bool, typer.Option("--yes", help="send jobs that may cost; without it, only the bill")
     ] = False,
     max_qpu_seconds: Annotated[
-        float, typer.Option(help="hard ceiling on QPU time that costs, earlier jobs included", min=0)
+        float,
+        typer.Option(help="hard ceiling on QPU time, earlier jobs included", min=0),
     ] = 500.0,
     images_per_job: Annotated[
         int | None, typer.Option(help="send several jobs, of so many images each")

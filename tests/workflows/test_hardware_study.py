@@ -18,8 +18,8 @@ from small_extractors import Pixels
 from small_runs import tiny_config
 
 pytest.importorskip("qiskit_ibm_runtime")
-from hqgan.quantum.devices import DeviceNoise  # noqa: E402
-from hqgan.quantum.noise import Noisy  # noqa: E402
+from hqgan.quantum.devices import DeviceNoise
+from hqgan.quantum.noise import Noisy
 
 DEVICE, BACKEND = "fake_manila", "noise:fake_manila"
 SAME = 1e-10
