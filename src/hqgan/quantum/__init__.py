@@ -20,3 +20,4 @@ from hqgan.quantum.noise import GateNoise as GateNoise
 from hqgan.quantum.noise import Noisy as Noisy
 from hqgan.quantum.statevector import simulate as simulate
 from hqgan.quantum.statevector import state as state
+from hqgan.quantum.trajectories import Trajectories as Trajectories

@@ -25,6 +25,13 @@ _LETTERS = {"I": np.eye(2, dtype=complex)} | {
 }
 
 
+NEGLIGIBLE = 1e-12
+"""Probability of what is left out of a channel."""
+
+ROUNDING = 1e-9
+"""What calibrations and products of matrices may be off by."""
+
+
 def pauli_matrices(qubits: int) -> NDArray[np.complex128]:
     """(4^k, 2^k, 2^k): the words in the order of the coefficients."""
     words = np.stack([_LETTERS[letter] for letter in PAULIS])
@@ -37,6 +44,31 @@ def transfer_matrix(kraus: Sequence[NDArray]) -> Matrix:
     words = pauli_matrices(first.shape[0].bit_length() - 1)
     sent = sum(np.asarray(k) @ words @ np.asarray(k).conj().T for k in kraus)
     return np.einsum("pij,qji->pq", words, sent).real / first.shape[0]
+
+
+def kraus(matrix: Matrix) -> NDArray[np.complex128]:
+    """(n, 2^k, 2^k): the fewest K_i with rho -> sum_i K_i rho K_i^+, the weightiest first.
+
+    They are the eigenvectors of the Choi matrix, sum_ij |i><j| for the input and what becomes of it
+    for the output, times the roots of its eigenvalues; those below `NEGLIGIBLE` are left out.
+
+    Raises:
+        ValueError: the matrix is no channel: an eigenvalue below 0, or a trace not kept.
+    """
+    words = pauli_matrices((len(matrix).bit_length() - 1) // 2)
+    size = words.shape[-1]
+    choi = np.einsum("pq,pab,qji->aibj", matrix, words, words, optimize=True) / size
+    values, vectors = np.linalg.eigh(choi.reshape(size**2, size**2))
+    off = np.abs(matrix[0] - np.eye(len(matrix))[0]).max()
+    if values[0] < -ROUNDING or off > ROUNDING:
+        raise ValueError(
+            "no channel has this transfer matrix: the least eigenvalue of its Choi matrix is "
+            f"{values[0]:.3g}, but must be at least 0, and its first row is {off:.3g} off "
+            "1, 0, 0, ..., which keeps the trace"
+        )
+    kept = values > NEGLIGIBLE
+    operators = (np.sqrt(values[kept]) * vectors[:, kept]).T.reshape(-1, size, size)
+    return operators[::-1]
 
 
 def gate(name: str) -> Matrix:

@@ -99,7 +99,8 @@ class Noisy:
             a fraction of the memory.
 
     Cost:
-        Time O(C B 4^Q) a layer, where the exact simulator takes 2^Q; at most `MOST_QUBITS`.
+        Time O(C B 4^Q) a layer, where the exact simulator takes 2^Q; at most `MOST_QUBITS`,
+        beyond which `hqgan.quantum.Trajectories` goes.
 
     Raises:
         ValueError: at call, for a circuit of more qubits.
@@ -115,7 +116,8 @@ class Noisy:
         if circuit.qubits > MOST_QUBITS:
             raise ValueError(
                 f"{circuit.qubits} qubits: noise is simulated exactly up to {MOST_QUBITS}, for the "
-                "state of more does not fit into memory; use fewer, or a device"
+                "state of more does not fit into memory; use fewer, a device, or hqgan.quantum."
+                "Trajectories, which is right on average but not differentiable"
             )
         lowered = lower(circuit)
         with torch.autocast(inputs.device.type, enabled=False):
@@ -135,11 +137,15 @@ class Noisy:
             diagonals = program.run(angles)
         assert diagonals is not None
         if self.shots is not None:
-            drawn = Shots(self.shots, self.generator)
-            diagonals = [
-                walsh(drawn.frequencies(probabilities(d).clamp_min(0)[None])[0]) for d in diagonals
-            ]
+            shots = Shots(self.shots, self.generator)
+            diagonals = [drawn(diagonal, shots) for diagonal in diagonals]
         return read(circuit, diagonals)
+
+
+def drawn(diagonal: Tensor, shots: Shots) -> Tensor:
+    """Coefficients (B, 2^Q) for a basis as they come out of so many measurements."""
+    outcomes = probabilities(diagonal).clamp_min(0)
+    return walsh(shots.frequencies(outcomes[None])[0])
 
 
 def walsh(outcomes: Tensor) -> Tensor:

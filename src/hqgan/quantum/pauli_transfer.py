@@ -50,6 +50,13 @@ class Turn:
     factors: tuple[float, ...]
     constant: float = 0.0
 
+    def angle(self, angles: Tensor) -> Tensor:
+        """(B,) radians of the batch's angles (B, A); (1,) where none of them takes part."""
+        angle = angles.new_full((1,), self.constant)
+        for number, factor in zip(self.angles, self.factors, strict=True):
+            angle = angle + (angles[:, number] if factor == 1 else factor * angles[:, number])
+        return angle
+
 
 Step = Constant | Turn
 
@@ -170,8 +177,8 @@ class _State:
         others = _others(self.order, wires)
         values = self.values
         if self.order[: len(wires)] != wires:
-            values = _moved(values, self.order, (*wires, *others))
-        return _State(_applied(_matrix(block, wires, angles), values), (*others, *wires))
+            values = moved(values, self.order, (*wires, *others))
+        return _State(applied(_matrix(block, wires, angles), values), (*others, *wires))
 
     def measured(self, tail: Sequence[channels.Matrix]) -> Tensor:
         """(B, 2^Q): the words over I and Z after a tail, qubit 0 the most significant.
@@ -183,13 +190,13 @@ class _State:
         while left:
             wires, left = left[:WIDEST], left[WIDEST:]
             rows = channels.together(tail[wire][[0, Z]] for wire in wires)  # (2^k, 4^k)
-            values = _applied(values.new_tensor(rows)[None], values)
+            values = applied(values.new_tensor(rows)[None], values)
         each = values.unflatten(1, (2,) * len(self.order))
         places = [1 + self.order.index(wire) for wire in range(len(self.order))]
         return each.permute(0, *places).flatten(1)
 
 
-def _applied(matrix: Tensor, values: Tensor) -> Tensor:
+def applied(matrix: Tensor, values: Tensor) -> Tensor:
     """A matrix (B or 1, n, m) on the first m of the axes of (B, m * rest): (B, rest * n)."""
     columns = values.unflatten(1, (matrix.shape[-1], -1))
     return (columns.mT @ matrix.mT).flatten(1)
@@ -199,8 +206,11 @@ def _others(order: tuple[int, ...], wires: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(wire for wire in order if wire not in wires)
 
 
-def _moved(values: Tensor, order: tuple[int, ...], wanted: tuple[int, ...]) -> Tensor:
-    """The same state with its axes in another order; neighbours that stay together are one axis."""
+def moved(values: Tensor, order: tuple[int, ...], wanted: tuple[int, ...], size: int = 4) -> Tensor:
+    """The same state with its axes, each of this size, in another order; from (B, size^Q).
+
+    Neighbours that stay together are one axis.
+    """
     runs: list[list[int]] = []
     for wire in wanted:
         if runs and order.index(wire) == order.index(runs[-1][-1]) + 1:
@@ -208,7 +218,7 @@ def _moved(values: Tensor, order: tuple[int, ...], wanted: tuple[int, ...]) -> T
         else:
             runs.append([wire])
     by_place = sorted(runs, key=lambda run: order.index(run[0]))
-    each = values.unflatten(1, [4 ** len(run) for run in by_place])
+    each = values.unflatten(1, [size ** len(run) for run in by_place])
     return each.permute(0, *(1 + by_place.index(run) for run in runs)).flatten(1)
 
 
@@ -266,11 +276,8 @@ def _spread(step: Constant, wires: tuple[int, ...]) -> NDArray[np.float64]:
 
 def _turn(turn: Turn, angles: Tensor) -> Tensor:
     """(B, 4, 4), or (1, 4, 4) where no angle of the batch takes part."""
-    angle = angles.new_full((1,), turn.constant)
-    for number, factor in zip(turn.angles, turn.factors, strict=True):
-        angle = angle + (angles[:, number] if factor == 1 else factor * angles[:, number])
     constant, cosine, sine = _rotation(turn.axis, angles.dtype, angles.device)
-    angle = angle[:, None, None]
+    angle = turn.angle(angles)[:, None, None]
     return constant + angle.cos() * cosine + angle.sin() * sine
 
 
