@@ -37,11 +37,12 @@ FLOORS = {
     "console": 7,  # how commands print
     "cli_data": 8,
     "cli_compare": 9,
+    "cli_hardware": 10,
     "cli_sample": 9,
     "cli_study": 9,
-    "cli": 10,
-    "__main__": 11,
-    "__init__": 11,
+    "cli": 11,
+    "__main__": 12,
+    "__init__": 12,
 }
 READS_CONFIGURATIONS = {"config", "schema"}  # and names what is in the package, nothing else
 

@@ -14,6 +14,7 @@ import typer
 from hqgan import cli_compare, cli_sample, cli_study
 from hqgan.cli_compare import Weights, chosen_extractor
 from hqgan.cli_data import DataPath, Json, Label, Seed, data_app
+from hqgan.cli_hardware import hardware_app
 from hqgan.console import emit, fail, say, stages, training_progress
 from hqgan.errors import HqganError, RunError, UsageError
 
@@ -26,6 +27,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data_app, name="data")
+app.add_typer(hardware_app, name="hardware")
 
 Out = Annotated[Path, typer.Option(help="where results go")]
 

@@ -195,8 +195,11 @@ def write_atomically(file: Path, content: bytes | memoryview) -> None:
     temporary.replace(file)
 
 
-def acquire(file: Path) -> TextIO:
-    """Hold `file` locked until it is closed or this process dies, however it dies."""
+def acquire(file: Path, doing: str = "training") -> TextIO:
+    """Hold `file` locked until it is closed or this process dies, however it dies.
+
+    RunError where another process does; `doing` says what.
+    """
     handle = file.open("w")
     try:
         import fcntl
@@ -207,6 +210,6 @@ def acquire(file: Path) -> TextIO:
     except BlockingIOError:
         handle.close()
         raise RunError(
-            f"another process is training in {file.parent}; wait for it, or choose another --out"
+            f"another process is {doing} in {file.parent}; wait for it, or choose another --out"
         ) from None
     return handle

@@ -1,0 +1,179 @@
+"""The page of `hqgan hardware study`: quality over noise, over shots, under mitigation."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from itertools import cycle
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from hqgan.evaluation.probes import Estimate, verdict
+from hqgan.report.page import COLOURS, GREY, STYLE, Row, write_page
+from hqgan.workflows.hardware import NoiseStudy, Source
+from hqgan.workflows.hardware.study import (
+    MITIGATED_SHOTS,
+    MITIGATIONS,
+    SHOTS,
+    STRENGTHS,
+    Studied,
+    mitigation,
+    shots,
+    strength,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+NAME = "noise-study"
+
+
+def hardware_study_page(found: NoiseStudy, folder: Path) -> Path:
+    """Write folder/noise-study.json, .png and .html; returns the last.
+
+    Raises:
+        RunError: where the folder cannot be written.
+    """
+    text = (
+        f"The same {found.n} latents (seed {found.seed}) under the noise of {found.device}, "
+        "simulated: its strength times 0.5 to 4 without shot noise; at its own strength with a "
+        f"finite number of shots; and {MITIGATED_SHOTS} shots with errors mitigated (trex: ideal "
+        "read-out; zne: two-qubit gates run 1, 3 and 5 times, three times the shots). Errors are "
+        "against exact values; intervals are 95 %, by bootstrap, paired where it is a change. Each "
+        "interval stands for itself; none is corrected for their number."
+    )
+    rows = [row for one in found.runs for row in run_rows(one)]
+    for run, changes in found.differences.items():
+        rows += [
+            (f"kid768 of {run} less that of the first run, {name}", str(change), lesser(change))
+            for name, change in changes.items()
+        ]
+    for one in found.runs[:1]:
+        if one.compared.reason:
+            rows.append(("kid768", "not measured", one.compared.reason))
+    title = f"What the noise of {found.device} does"
+    return write_page(folder, NAME, title, text, rows, study_figure(found), found)
+
+
+def run_rows(one: Studied) -> Iterator[Row]:
+    """A row a condition."""
+    for source in one.compared.sources:
+        correlation = "" if source.correlation is None else f", r {source.correlation:.4f}"
+        error = f"error {source.mean_absolute_error:.4g}{correlation}"
+        moved = f"pixels {source.moved} of 255"
+        measured = "" if source.distance is None else f"kid768 {source.distance}; "
+        changed = (
+            ""
+            if source.change is None
+            else f"; kid768 changes by {source.change}: {verdict(source.change)}"
+        )
+        yield (f"{one.run} ({one.preset}), {source.name}", f"{measured}{error}", moved + changed)
+
+
+def lesser(change: Estimate) -> str:
+    """What a difference between two runs allows to say."""
+    if not change.excludes_zero:
+        return "the interval holds 0 or there is none: no difference is shown"
+    assert change.interval is not None
+    return "further from real images" if change.interval[0] > 0 else "nearer to real images"
+
+
+def study_figure(found: NoiseStudy) -> "Figure":
+    """A column for each thing that is varied, a row a measure, a colour a run."""
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    rows = list(measures(found.runs[0].compared.sources[0].distance is not None))
+    with rc_context(STYLE):
+        figure = Figure(figsize=(13, 3 * len(rows) + 0.5))
+        FigureCanvasAgg(figure)
+        axes = figure.subplots(len(rows), 3, sharey="row")
+        for row, (measure, label) in enumerate(rows):
+            axes[row, 0].set_ylabel(label)
+            for axis, column in zip(axes[row], columns(), strict=True):
+                draw(axis, found.runs, column, measure)
+        for axis, column in zip(axes[-1], columns(), strict=True):
+            axis.set_xlabel(column.title)
+        axes[0, 0].legend()
+        figure.draw_without_rendering()
+    return figure
+
+
+class Column(NamedTuple):
+    """What is varied: where its conditions stand, what is written there, and their names."""
+
+    title: str
+    places: list[float]
+    labels: list[str]
+    names: list[str]
+
+
+def columns() -> list[Column]:
+    """Noise, shots, mitigation."""
+    factors = [0.0, *STRENGTHS]
+    return [
+        Column(
+            "noise, times the device's",
+            factors,
+            [f"{factor:g}" for factor in factors],
+            [strength(factor) for factor in factors],
+        ),
+        Column(
+            "shots, at the device's noise",
+            [math.log2(number) for number in SHOTS],
+            [f"{number:,}" for number in SHOTS],
+            [shots(number) for number in SHOTS],
+        ),
+        Column(
+            f"mitigation, {MITIGATED_SHOTS:,} shots at the device's noise",
+            [float(place) for place in range(len(MITIGATIONS))],
+            list(MITIGATIONS),
+            [mitigation(methods) for methods in MITIGATIONS],
+        ),
+    ]
+
+
+Measure = Callable[[Source], Estimate | None]
+
+
+def measures(judged: bool) -> Iterator[tuple[Measure, str]]:
+    """What the rows of panels show."""
+    if judged:
+        yield lambda one: one.distance, "kid768"
+        yield lambda one: one.change or ZERO, "change of kid768, paired"
+    else:
+        yield lambda one: one.moved, "change of a pixel, of 255"
+    yield lambda one: Estimate(one.mean_absolute_error, None, 0), "error of a value"
+
+
+ZERO = Estimate(0.0, None, 0)  # what exact values change
+
+
+def draw(axis: "Axes", runs: Sequence[Studied], column: Column, measure: Measure) -> None:
+    """A line a run with its intervals, and dashed what it is with exact values."""
+    width = (max(column.places) - min(column.places)) * 0.015
+    for index, (one, colour) in enumerate(zip(runs, cycle(COLOURS), strict=False)):
+        estimates = [measure(one.at(name)) for name in column.names]
+        drawn = [
+            (place + width * index, estimate.value, estimate.interval)
+            for place, estimate in zip(column.places, estimates, strict=True)
+            if estimate is not None and estimate.value is not None
+        ]
+        if not drawn:
+            continue
+        axis.plot(
+            [place for place, _, _ in drawn],
+            [value for _, value, _ in drawn],
+            "o-",
+            color=colour,
+            markersize=4,
+            label=one.run,
+        )
+        for place, _, interval in drawn:
+            if interval is not None:
+                axis.plot([place, place], interval, color=colour, linewidth=1.2)
+        exact = measure(one.compared.sources[0])
+        if exact is not None and exact.value is not None:
+            axis.axhline(exact.value, color=colour, linewidth=0.8, linestyle="--", alpha=0.6)
+    axis.set_xticks(column.places, column.labels)
+    axis.grid(axis="y", color=GREY, alpha=0.2)
