@@ -17,7 +17,7 @@ from hqgan.quantum.circuit import Circuit
 from hqgan.quantum.devices import DeviceNoise
 from hqgan.quantum.jobs.mitigation import folded, folds_of, methods_of, no_noise
 from hqgan.quantum.noise import Noisy
-from hqgan.quantum.pauli_transfer import Step
+from hqgan.quantum.pauli_transfer import Constant, Step
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,11 @@ class FoldedNoise(DeviceNoise):
     folds: int = 1
     corrected: bool = False
 
-    def steps(self, circuit: Any, target: Any, on: tuple[int, ...]) -> list[Step]:
+    def steps(
+        self, circuit: Any, target: Any, on: tuple[int, ...], known: dict[Any, Constant]
+    ) -> list[Step]:
         """See `DeviceNoise.steps`."""
-        return super().steps(folded(circuit, self.folds), target, on)
+        return super().steps(folded(circuit, self.folds), target, on, known)
 
     def reading(self, target: Any, qubit: int) -> Matrix:
         """See `DeviceNoise.reading`."""
