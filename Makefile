@@ -74,7 +74,7 @@ oracles: $(ORACLE)/.done  ## tests against tools that need torchvision, in an en
 cluster: $(VENV)/.cluster  ## tests on a local cluster of several nodes, some of which die
 	$(PYTEST) -m cluster $(OR_NONE)
 
-BENCHMARKS := $(filter-out %/machine.py %/vqc_peers.py,$(wildcard benchmarks/*.py))
+BENCHMARKS := $(filter-out %/machine.py %/vqc_peers.py %/noise.py,$(wildcard benchmarks/*.py))
 bench: $(VENV)/.core  ## speed and memory, each beside the machine's own matrix rate; HQGAN_DATA names the images
 	for script in $(BENCHMARKS); do $(VENV)/bin/python $$script || exit 1; done
 
