@@ -91,7 +91,7 @@ class Compared:
     def as_json(self) -> dict[str, Any]:
         """All but examples and features, as plain numbers, strings, lists and dictionaries."""
         return {
-            "sources": [asdict(one) for one in self.sources],
+            "sources": [asdict(one) | {"bound": one.bound} for one in self.sources],
             "signal": self.signal,
             "reason": self.reason,
         }
