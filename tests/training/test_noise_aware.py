@@ -82,7 +82,13 @@ def test_an_unknown_machine_is_refused_by_name() -> None:
         AdversarialTrainer(config, tiny_dataset(), make_fabric("cpu", "float32"))
 
 
-def test_circuits_too_large_for_it_are_refused() -> None:
-    config = tiny_config(0.1, "noise.device=fake_marrakesh", "generator.qubits=13")
-    with pytest.raises(UsageError, match="up to 12"):
-        AdversarialTrainer(config, tiny_dataset(), make_fabric("cpu", "float32"))
+@pytest.mark.parametrize(
+    ("device", "qubits", "words"), [("marrakesh", 13, "up to 12"), ("manila", 6, "a line of")]
+)
+def test_circuits_too_large_for_it_are_refused_before_a_run_begins(
+    tmp_path: Path, device: str, qubits: int, words: str
+) -> None:
+    config = tiny_config(0.1, f"noise.device=fake_{device}", f"generator.qubits={qubits}")
+    with pytest.raises(UsageError, match=words):
+        train(config, tmp_path / "run", tiny_dataset())
+    assert not (tmp_path / "run").exists()

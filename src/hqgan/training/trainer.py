@@ -21,7 +21,8 @@ from hqgan.errors import TrainingStopped, UsageError
 from hqgan.models import Critic, Generator, build_critic, build_generator
 from hqgan.quantum import QuantumLayer
 from hqgan.quantum.devices import DeviceNoise
-from hqgan.quantum.noise import MOST_QUBITS
+from hqgan.quantum.lowering import lower
+from hqgan.quantum.noise import MOST_QUBITS, program_of
 from hqgan.schema import Config, NoisyMachine, OptimiserSection
 
 
@@ -185,8 +186,8 @@ def run_on_noisy_machine(generator: Generator, machine: NoisyMachine) -> None:
     Snapshots hold weights; who loads one runs it on a perfect machine unless they say otherwise.
 
     Raises:
-        UsageError: the generator has no circuits, or larger ones than are simulated with noise, or
-            there is no such device.
+        UsageError: the generator has no circuits, or ones that are too large to be simulated with
+            noise or do not lie on the device, or there is no such device.
         MissingExtra: qiskit-ibm-runtime is absent.
     """
     layers = [module for module in generator.modules() if isinstance(module, QuantumLayer)]
@@ -201,8 +202,10 @@ def run_on_noisy_machine(generator: Generator, machine: NoisyMachine) -> None:
             f"noise.device is {machine.device}, but the generator's circuits have {widest} qubits, "
             f"and training with noise is possible up to {MOST_QUBITS}"
         )
+    noise = DeviceNoise(machine.device, machine.strength)
     for layer in layers:
-        layer.set_noise(DeviceNoise(machine.device, machine.strength))
+        program_of(noise, lower(layer.circuit).circuit)  # refused now, not once the run has begun
+        layer.set_noise(noise)
 
 
 def diverged(what: str, images_seen: int) -> TrainingStopped:
