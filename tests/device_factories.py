@@ -16,6 +16,13 @@ def generic() -> Any:
     return GenericBackendV2(6, coupling_map=line, basis_gates=["cz", "sx", "rz", "x"], seed=1)
 
 
+def small() -> Any:
+    """Two qubits, whatever couples them."""
+    from qiskit.providers.fake_provider import GenericBackendV2
+
+    return GenericBackendV2(2, basis_gates=["cz", "sx", "rz", "x"], noise_info=False)
+
+
 def ideal() -> Any:
     """A simulator that couples any two qubits."""
     from qiskit_aer import AerSimulator

@@ -1,6 +1,7 @@
 """The door: every spec opens what it names, and what does not fit is explained."""
 
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -83,14 +84,22 @@ def test_a_device_is_a_run(spec: str) -> None:
         ("python:device_factories:estimator", {"mitigation": "trex"}, "option of the estimator"),
         ("python:device_factories", {}, "names no factory"),
         ("python:no.such.module:f", {}, "cannot import"),
+        ("python:.relative:f", {}, "cannot import '.relative': TypeError"),
+        ("python:broken_module:f", {}, "cannot import 'broken_module': RuntimeError: no driver"),
         ("python:device_factories:f", {}, "has no 'f'"),
         ("python:device_factories:wrong", {}, "returned a Tensor"),
         ("python:device_factories:refusing", {}, "needs a region"),
     ],
 )
 def test_what_does_not_fit_is_explained(
-    spec: str, options: dict[str, object], message: str
+    spec: str,
+    options: dict[str, object],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    (tmp_path / "broken_module.py").write_text("raise RuntimeError('no driver')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(UsageError, match=message):
         open_backend(spec, **options)  # type: ignore[arg-type]
 

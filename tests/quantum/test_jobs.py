@@ -240,6 +240,8 @@ def test_what_a_vendor_raises_is_passed_on_in_words() -> None:
 def test_a_circuit_that_does_not_fit_is_refused(pack: bool) -> None:
     with pytest.raises(UsageError, match="line of 6 coupled qubits, and fake_manila, of 5 qubits"):
         order_of(layered(6, 1), device("fake:manila", pack=pack))
+    with pytest.raises(UsageError, match=r"line of 3 coupled qubits, and .*of 2 qubits"):
+        order_of(layered(3, 1), device("python:device_factories:small", pack=pack))
     with pytest.raises(UsageError, match="empty"):
         order_of(layered(2, 1), device("fake:manila", pack=pack), samples=0)
 

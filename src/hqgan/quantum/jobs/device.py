@@ -7,12 +7,14 @@ process, and `ibm`.
 import io
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from hqgan.errors import UsageError
+from hqgan.errors import HqganError, UsageError
 from hqgan.quantum.circuit import Circuit
 from hqgan.quantum.devices import transpiled
 from hqgan.quantum.jobs import estimating, sampling
@@ -36,9 +38,10 @@ LONGEST_WAIT = 10.0
 class Service(Protocol):
     """Where jobs go: what a `Device` needs of a provider. A `python:` factory may return one.
 
-    Every method may raise a `DeviceError`, a transient one where the network failed. Two
+    Every method may raise a `DeviceError`, a transient one where the network failed. Three
     attributes may be left out: `primitive`, "sampler" (taken for granted) or "estimator", says what
-    kind of PUBs `run` takes, and `offers` which of "dd" and "twirling" it can switch on.
+    kind of PUBs `run` takes, `offers` which of "dd" and "twirling" it can switch on, and `lasting`,
+    taken for granted, whether jobs outlive the process that sent them.
 
     Attributes:
         name: of the device, as a spec.
@@ -113,6 +116,7 @@ class Device:
         self.pack = pack
         self.seed = seed
         self.primitive: str = getattr(service, "primitive", "sampler")
+        self.lasting: bool = getattr(service, "lasting", True)
         self._jobs: Any = sampling if self.primitive == "sampler" else estimating
         self._kept: dict[tuple[Circuit, tuple[tuple[int, ...], ...]], list[Any]] = {}
         self._check_methods()
@@ -132,7 +136,8 @@ class Device:
         count, samples = angles.shape[:2]
         if not count * samples:
             raise UsageError("a job needs at least one sample, and the batch is empty")
-        backend = self.service.backend()
+        with self._explained("asking for its calibration"):
+            backend = self.service.backend()
         if backend is None:
             layout: tuple[tuple[int, ...], ...] = (tuple(range(circuit.qubits)),)
         else:
@@ -183,13 +188,15 @@ class Device:
                 f"the job needs about {order.bill.qpu_seconds:.3g} QPU seconds, more than the "
                 f"ceiling of {ceiling:g}: {order.bill.formula}. Ask for fewer samples or shots"
             )
-        return self.service.run(
-            self._jobs.pubs(order, _from_qpy(order.program)),
-            shots=order.shots,
-            tag=tag,
-            methods=methods_of(order.mitigation) - HERE,
-            ceiling=ceiling,
-        )
+        pubs = self._jobs.pubs(order, _from_qpy(order.program))
+        with self._explained("sending a job"):
+            return self.service.run(
+                pubs,
+                shots=order.shots,
+                tag=tag,
+                methods=methods_of(order.mitigation) - HERE,
+                ceiling=ceiling,
+            )
 
     def find(self, tag: str) -> list[str]:
         """Ids of the jobs that the service knows under a tag: was it sent before the crash?
@@ -199,7 +206,8 @@ class Device:
         Raises:
             DeviceError: the service could not be reached (`transient`).
         """
-        return self.service.find(tag)
+        with self._explained("looking for a job"):
+            return self.service.find(tag)
 
     def status(self, job_id: str) -> Status:
         """How far a job is.
@@ -207,7 +215,8 @@ class Device:
         Raises:
             DeviceError: unknown job, or the service could not be reached (`transient`).
         """
-        return self.service.status(job_id)
+        with self._explained(f"asking for the job {job_id}"):
+            return self.service.status(job_id)
 
     def result(self, order: Order, job_id: str) -> Measured:
         """Fetch the outcomes of a job that is done, and turn them into values.
@@ -216,10 +225,26 @@ class Device:
             DeviceError: the job failed, was cancelled or is not done; or the service could not be
                 reached (`transient`).
         """
-        answer = self.service.result(job_id)
-        values, errors, raw = map(torch.from_numpy, self._jobs.read(order, answer))
-        seconds = self.service.qpu_seconds(job_id)
+        with self._explained(f"fetching the job {job_id}"):
+            answer = self.service.result(job_id)
+        with self._explained(f"reading the answer to the job {job_id}"):
+            values, errors, raw = map(torch.from_numpy, self._jobs.read(order, answer))
+        seconds = None
+        try:
+            seconds = self.qpu_seconds(job_id)
+        except DeviceError as error:
+            if error.transient:
+                raise  # else: values are not lost because nobody says what they cost
         return Measured(values, errors, raw, seconds, order.mitigation)
+
+    def qpu_seconds(self, job_id: str) -> float | None:
+        """What was charged for a job; None where the service does not say.
+
+        Raises:
+            DeviceError: unknown job, or the service could not be reached (`transient`).
+        """
+        with self._explained(f"asking for the usage of the job {job_id}"):
+            return self.service.qpu_seconds(job_id)
 
     def __call__(self, circuit: Circuit, inputs: Tensor, weights: Tensor) -> Tensor:
         """Order, submit, wait, and return (C, B, outputs) in the dtype of the inputs."""
@@ -258,6 +283,19 @@ class Device:
 
             self._kept[key] = self._jobs.programs(circuit, len(layout), self.methods, transpile)
         return self._kept[key]
+
+    @contextmanager
+    def _explained(self, doing: str) -> Iterator[None]:
+        """Turn what a vendor's code raises into a `DeviceError`."""
+        try:
+            yield
+        except HqganError:
+            raise
+        except Exception as error:
+            raise DeviceError(
+                f"{self.name}: {doing} failed: {type(error).__name__}: {error}. This comes from "
+                "the code behind the device; mend the cause there"
+            ) from error
 
     def _check_methods(self) -> None:
         offers: frozenset[str] = getattr(self.service, "offers", frozenset())

@@ -10,6 +10,7 @@ The account is what Qiskit has saved (`QiskitRuntimeService.save_account`) or QI
 the runtime reads it; here no token is taken, kept or written anywhere.
 """
 
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -149,7 +150,7 @@ def sampler_for(machine: Any, *, tag: str, methods: frozenset[str], ceiling: flo
         "dynamical_decoupling": {"enable": "dd" in methods, "sequence_type": "XY4"},
         "twirling": {"enable_gates": twirling, "enable_measure": twirling},
     }
-    if ceiling is not None:
+    if ceiling is not None and math.isfinite(ceiling):
         options["max_execution_time"] = int(ceiling)
     try:
         from qiskit_ibm_runtime.executor_sampler import Sampler

@@ -34,7 +34,7 @@ def layout_of(backend: Any, qubits: int, items: int, *, pack: bool) -> tuple[tup
     Raises:
         UsageError: the device has no line that long.
     """
-    most = min(items, backend.num_qubits // qubits) if pack else 1
+    most = min(items if pack else 1, backend.num_qubits // qubits)
     target = backend.target
     if target.build_coupling_map() is None:  # any two qubits
         found = [tuple(range(k * qubits, (k + 1) * qubits)) for k in range(most)]

@@ -28,6 +28,7 @@ class LocalService:
     """
 
     offers: frozenset[str] = frozenset()
+    lasting = False
 
     def __init__(
         self,
@@ -168,6 +169,10 @@ def _call(path: str) -> Any:
         ) from error
     except AttributeError:
         raise UsageError(f"the module {module!r} has no {factory!r}") from None
+    except HqganError:
+        raise
+    except Exception as error:  # from SyntaxError to whatever the module raises
+        raise UsageError(f"cannot import {module!r}: {type(error).__name__}: {error}") from error
     try:
         return function()
     except HqganError:
