@@ -153,7 +153,9 @@ def test_bad_input_is_a_sentence_and_an_exit_code(
     refused(hardware("sample", tmp_path / "typo"), 1, "typo does not exist")
     refused(hardware("sample"), 2, "say which generator")
     refused(hardware("sample", "--pretrained", "ham10000-64", "--n=1"), 2, "--out")
-    refused(hardware("sample", run, "--backend=fake:manila", "--n=1", "--no-wait"), 2, "--no-wait")
+    for spec in ("fake:manila", "python:device_factories:generic"):  # their jobs end with us
+        refused(hardware("sample", run, f"--backend={spec}", "--n=1", "--no-wait"), 2, "--no-wait")
+    refused(hardware(*sample, "--noise-model", SPEC), 2, "--noise-model")
     refused(hardware("collect", tmp_path), 1, "nothing was ordered")
     refused(hardware("study", run, "--backend", "aer:fake_manila"), 2, "weaker and stronger")
     service.trouble["run"] = [offline()]

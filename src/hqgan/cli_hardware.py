@@ -77,7 +77,7 @@ def sample(
     """Images of the same latents by exact values, shots, a noise model and a device. The same
     command continues; jobs that are paid are noted before they are sent, and never sent twice."""
     from hqgan.pretrained import chosen
-    from hqgan.workflows.hardware import Settings, plan, reference_of, require_affordable
+    from hqgan.workflows.hardware import JOBS, Settings, plan, reference_of, require_affordable
     from hqgan.workflows.hardware import sample as run_sampling
 
     settings = Settings(
@@ -99,7 +99,7 @@ def sample(
         say(line)
     if ready.pays and not ready.saved:
         require_affordable(ready, max_qpu_seconds)
-    if no_wait and ready.parts and not ready.pays:
+    if no_wait and not ready.lasting:
         raise UsageError(
             f"a job of {backend} ends with the command that sent it; leave out --no-wait"
         )
@@ -129,7 +129,7 @@ def sample(
     if ready.pays and not yes:
         say("jobs that were never sent, or failed, are sent with --yes")
     if as_json:
-        emit({**ready.as_json(), "sent": True})
+        emit({**ready.as_json(), "sent": (ready.folder / JOBS).is_file()})
 
 
 @hardware_app.command(epilog="Example: hqgan hardware collect runs/mine")

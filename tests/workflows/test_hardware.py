@@ -215,14 +215,105 @@ def test_a_cancelled_job_is_said_to_be_so(run: Path, service: FakeRuntime, tmp_p
     assert events(tmp_path / "out")[-1] == "cancelled"
 
 
-def test_a_refusal_is_no_job_and_the_same_command_tries_again(
+@pytest.mark.parametrize("arrived", [True, False])
+@pytest.mark.parametrize("error", [DeviceError("not accepted"), KeyError("id")])
+def test_after_an_error_while_sending_the_same_command_asks_and_then_tries_again(
+    run: Path, service: FakeRuntime, tmp_path: Path, error: Exception, arrived: bool
+) -> None:
+    service.trouble["run"] = [after(error) if arrived else error]
+    with pytest.raises(DeviceError, match=r"not accepted|KeyError"):
+        sent(run, tmp_path / "out")
+    assert events(tmp_path / "out") == ["intended"]
+    assert sent(run, tmp_path / "out") is not None
+    assert len(service.jobs) == 1
+    again = [] if arrived else ["missing", "intended"]
+    assert events(tmp_path / "out") == ["intended", *again, "submitted", "done"]
+
+
+def test_a_job_that_another_account_does_not_know_is_not_given_up(
     run: Path, service: FakeRuntime, tmp_path: Path
 ) -> None:
-    service.trouble["run"] = [DeviceError("the token is not accepted: save another one")]
-    with pytest.raises(DeviceError, match="token is not accepted"):
+    out = tmp_path / "out"
+    assert sample(ordered(run, out), NOBODY, submit=True, wait=False) is None
+    kept, service.jobs = service.jobs, {}
+    with pytest.raises(DeviceError, match="journal keeps the job job-1"):
+        list(collect(out))
+    with pytest.raises(DeviceError, match="journal keeps the job job-1"):
+        sent(run, out)
+    assert events(out) == ["intended", "submitted"]
+    service.jobs = kept
+    assert len(list(collect(out))) == 1
+    assert len(service.jobs) == 1
+
+
+def test_a_job_that_the_service_has_lost_is_given_up_when_told_so(
+    run: Path, service: FakeRuntime, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    assert sample(ordered(run, out), NOBODY, submit=True, wait=False) is None
+    service.jobs.clear()
+    assert sent(run, out, retry=True) is not None
+    assert events(out) == ["intended", "submitted", "failed", "intended", "submitted", "done"]
+
+
+def test_values_are_kept_where_nobody_says_what_they_cost(
+    run: Path, service: FakeRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(job_id: str) -> float:
+        raise DeviceError("no usage is kept")
+
+    monkeypatch.setattr(service, "qpu_seconds", unknown)
+    found = sent(run, tmp_path / "out")
+    assert found.qpu_seconds is None
+    assert events(tmp_path / "out")[-1] == "done"
+
+
+def test_an_answer_that_makes_no_sense_is_a_message_and_leaves_the_job(
+    run: Path, service: FakeRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "result", lambda job_id: [1, 2])
+    with pytest.raises(DeviceError, match="reading the answer to the job job-1 failed"):
         sent(run, tmp_path / "out")
-    assert events(tmp_path / "out") == ["intended", "missing"]
-    assert sent(run, tmp_path / "out") is not None
+    assert events(tmp_path / "out") == ["intended", "submitted"]
+
+
+@pytest.mark.parametrize("spec", [SPEC, "fake:manila", "ibm:ibm_fez", "exact"])
+def test_a_model_of_the_noise_is_no_device_that_would_be_paid_unasked(spec: str) -> None:
+    with pytest.raises(UsageError, match="noise-model"):
+        Settings("exact", N, noise_model=spec)
+
+
+def test_an_unknown_model_of_the_noise_leaves_nothing(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no fake device"):
+        ordered(run, tmp_path / "out", "fake:manila", noise_model="aer:fake_nothing")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_kill_while_the_order_is_saved_is_no_hindrance(
+    run: Path, service: FakeRuntime, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    sent(run, out)
+    for file in out.iterdir():
+        if file.name != "order.npz":
+            file.unlink()
+    assert sent(run, out) is not None
+
+
+def test_a_disk_without_room_is_a_message(run: Path, service: FakeRuntime, tmp_path: Path) -> None:
+    sent(run, tmp_path / "out")
+    (tmp_path / "out" / "values.npz").unlink()
+    (tmp_path / "out" / "values.npz.part").mkdir()  # cannot be written
+    with pytest.raises(RunError, match=r"cannot write .*values\.npz.*make room"):
+        sent(run, tmp_path / "out")
+
+
+def test_values_of_another_shape_are_computed_anew(
+    run: Path, service: FakeRuntime, tmp_path: Path
+) -> None:
+    first = sent(run, tmp_path / "out")
+    np.savez(tmp_path / "out" / "values.npz", exact=np.zeros((1, 2, 3)))
+    assert sent(run, tmp_path / "out").as_json() == first.as_json()
 
 
 def test_the_ceiling_is_hard_and_goes_to_the_service(
@@ -237,6 +328,22 @@ def test_the_ceiling_is_hard_and_goes_to_the_service(
     assert found is not None
     (job,) = service.jobs.values()
     assert job.ceiling == 1.5 * due
+
+
+def test_what_several_jobs_may_take_stays_below_the_ceiling(
+    run: Path, service: FakeRuntime, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    service.trouble["run"] = [None, Killed()]
+    ready = ordered(run, out, images_per_job=1)
+    ceiling = 3 * ready.qpu_seconds
+    with pytest.raises(Killed):
+        sample(ready, NOBODY, submit=True, wait=False, ceiling=ceiling)
+    service.statuses = ("queued", "done")
+    ready = ordered(run, out, images_per_job=1)
+    assert sample(ready, NOBODY, submit=True, ceiling=ceiling) is not None
+    assert len(service.jobs) == N
+    assert sum(job.ceiling for job in service.jobs.values()) == pytest.approx(ceiling)
 
 
 def test_what_was_spent_counts_towards_the_ceiling(
@@ -297,7 +404,14 @@ def test_other_settings_or_another_snapshot_are_refused(
 def test_a_damaged_order_is_said_to_be_so(run: Path, service: FakeRuntime, tmp_path: Path) -> None:
     out = tmp_path / "out"
     sent(run, out)
+    kept = (out / "order.npz").read_bytes()
     (out / "order.npz").write_bytes(b"PK no arrays")
+    with pytest.raises(RunError, match="cannot be read"):
+        next(collect(out))
+    (out / "order.npz").write_bytes(kept)
+    content = json.loads((out / ORDER).read_text())
+    content["jobs"][0]["images"] = []
+    (out / ORDER).write_text(json.dumps(content))
     with pytest.raises(RunError, match="cannot be read"):
         next(collect(out))
 

@@ -15,6 +15,7 @@ from hqgan.workflows.hardware.capture import (
     circuit_call,
     decoded,
     quantum_layer,
+    require_simulable,
     with_values,
 )
 
@@ -113,3 +114,9 @@ class Odd(Generator):
 def test_a_generator_without_one_call_is_refused(odd: Generator, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         circuit_call(odd.eval(), *latents(odd, 2))
+
+
+def test_circuits_too_large_for_simulated_noise_are_refused() -> None:
+    require_simulable(QuantumLayer(layered(12, 1)))
+    with pytest.raises(UsageError, match="have 13 qubits, but noise is simulated up to 12"):
+        require_simulable(QuantumLayer(layered(13, 1)))

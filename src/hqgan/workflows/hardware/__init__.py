@@ -3,7 +3,7 @@
 | step | file |
 | --- | --- |
 | which circuits, with which angles; their values put back | capture.py |
-| what is asked of a backend, and its files | plan.py |
+| what is asked of a backend, and its files | plan.py, arrays.py |
 | jobs: noted, sent, found again, fetched | journal.py, jobs.py |
 | values and images of each source against exact ones | results.py, judging.py |
 | `hqgan hardware sample`, `collect`, `study` | sample.py, collect.py, study.py |
@@ -11,6 +11,7 @@
 
 from hqgan.workflows.hardware.collect import collect as collect
 from hqgan.workflows.hardware.jobs import require_affordable as require_affordable
+from hqgan.workflows.hardware.journal import JOBS as JOBS
 from hqgan.workflows.hardware.judging import reference_of as reference_of
 from hqgan.workflows.hardware.plan import Settings as Settings
 from hqgan.workflows.hardware.plan import folder_of as folder_of

@@ -14,6 +14,7 @@ from torch import Tensor
 from hqgan.errors import UsageError
 from hqgan.models import Generator
 from hqgan.quantum import Circuit, QuantumLayer, simulate
+from hqgan.quantum.noise import MOST_QUBITS
 from hqgan.quantum.statevector import Run
 
 BATCH = 64
@@ -70,6 +71,16 @@ def circuit_call(generator: Generator, z: Tensor, y: Tensor) -> Call:
             "image, but jobs are made of one call; name a run of another model"
         )
     return Call(layer, torch.cat(asked, 1), layer.weight.detach().double())
+
+
+def require_simulable(layer: QuantumLayer) -> None:
+    """UsageError for circuits that are too large for noise to be simulated."""
+    qubits = layer.circuit.qubits
+    if qubits > MOST_QUBITS:
+        raise UsageError(
+            f"the circuits have {qubits} qubits, but noise is simulated up to {MOST_QUBITS}; take "
+            "exact values, shots or a device"
+        )
 
 
 @contextmanager

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from hqgan.errors import HqganError, RunError, UsageError
 from hqgan.quantum.backends import Device, DeviceError
+from hqgan.workflows.hardware.arrays import load_arrays, save_arrays
 from hqgan.workflows.hardware.journal import Job, Journal
-from hqgan.workflows.hardware.plan import Part, Plan, answer, load_arrays, save_arrays
+from hqgan.workflows.hardware.plan import Part, Plan, answer
 
 CEILING = 500.0  # seconds of QPU time; the open plan has about 600 in four weeks
 GRACE = 60.0  # seconds after which a job that the service does not know was never sent
@@ -84,17 +85,19 @@ def fetch(
         DeviceError: the service refused a job, or did not answer for `PATIENCE` seconds.
         RunError: a job failed or was cancelled.
     """
-    mend(plan, notes, message)
+    mend(plan, notes, retry, message)
     if submit:
         send(plan, notes, retry=retry, ceiling=ceiling, message=message)
     pause, said = FIRST_PAUSE, ""
-    while waiting := [p for p in unanswered(plan, notes) if not settled(plan, notes, p, message)]:
+    while waiting := [
+        p for p in unanswered(plan, notes) if not settled(plan, notes, p, retry, message)
+    ]:
         if not wait:
             break
         text = f"waiting for {', '.join(job_of(notes, part).id or '' for part in waiting)}"
         if text != said:
             hint = "; interrupt at will, `hqgan hardware collect` fetches them later"
-            message(text + (hint if plan.pays else ""))
+            message(text + (hint if plan.lasting else ""))
             said = text
         time.sleep(pause)
         pause = min(1.5 * pause, LONGEST_PAUSE)
@@ -114,7 +117,7 @@ def fetch(
     return together(plan, notes)
 
 
-def mend(plan: Plan, notes: Journal, message: Message) -> None:
+def mend(plan: Plan, notes: Journal, retry: bool, message: Message) -> None:
     """Find out what became of the jobs that an earlier process left open."""
     for part in plan.parts:
         job = notes.latest(part.name)
@@ -123,7 +126,7 @@ def mend(plan: Plan, notes: Journal, message: Message) -> None:
         elif job is not None and job.state == "submitted" and answered(plan, part):
             notes.ended(job, "done")  # killed between the answer and its note
     for part in unanswered(plan, notes):
-        settled(plan, notes, part, message)
+        settled(plan, notes, part, retry, message)
 
 
 def answered(plan: Plan, part: Part) -> bool:
@@ -148,20 +151,28 @@ def send(
     if ceiling is not None:
         require_affordable(plan, ceiling, due, notes.cost)
     device = device_of(plan)
+    unsent = sum(part.order.bill.qpu_seconds for part in due)
     for part in due:
         bill = part.order.bill
-        left = None if ceiling is None else ceiling - notes.cost
-        job = notes.intend(part.name, part.order.sha256, bill.backend, bill.qpu_seconds)
+        allowed = None
+        if ceiling is not None:  # all jobs together stay below it: each has its share
+            share = bill.qpu_seconds / unsent if unsent else 1.0
+            allowed = (ceiling - notes.cost) * share
+        unsent -= bill.qpu_seconds
+        order = part.order.sha256
+        job = notes.intend(part.name, order, bill.backend, bill.qpu_seconds, allowed)
         try:
-            id = device.submit(part.order, job.tag, ceiling=left)
-        except HqganError as error:
-            if not getattr(error, "transient", False):
-                notes.ended(job, "missing", reason=f"refused: {error}")
-                raise
+            id = device.submit(part.order, job.tag, ceiling=allowed)
+        except DeviceError as error:
             # The request may have arrived and the answer been lost: never simply send it again.
+            if not error.transient:
+                raise  # the next command asks the service for the tag first
             message(f"{error}; asking the service whether the job arrived")
             if look_for(plan, notes, job, message).state == "missing":
                 raise
+        except HqganError as error:
+            notes.ended(job, "missing", reason=f"refused here: {error}")
+            raise
         else:
             job = notes.submitted(job, id)
             message(f"sent: job {id} to {bill.backend}")
@@ -170,7 +181,7 @@ def send(
 def look_for(plan: Plan, notes: Journal, job: Job, message: Message) -> Job:
     """Ask the service for a job that was intended and may have been sent: submitted or missing."""
     device = device_of(plan)
-    grace = GRACE if plan.pays else 0.0  # what is simulated here is known at once
+    grace = GRACE if plan.lasting else 0.0  # what runs in this process is known at once
     while True:
         ids = patiently(lambda: device.find(job.tag), message)
         if ids:
@@ -184,8 +195,12 @@ def look_for(plan: Plan, notes: Journal, job: Job, message: Message) -> Job:
         time.sleep(min(LONGEST_PAUSE, max(0.1, grace - job.age)))
 
 
-def settled(plan: Plan, notes: Journal, part: Part, message: Message) -> bool:
-    """Whether a job has ended; what it gave is then on disk and noted."""
+def settled(plan: Plan, notes: Journal, part: Part, retry: bool, message: Message) -> bool:
+    """Whether a job has ended; what it gave is then on disk and noted.
+
+    A job that the service does not know is given up with `retry` alone: it may be another account
+    that was asked.
+    """
     device, job = device_of(plan), job_of(notes, part)
     id = job.id or ""
     try:
@@ -193,7 +208,13 @@ def settled(plan: Plan, notes: Journal, part: Part, message: Message) -> bool:
     except DeviceError as error:
         if error.transient or id in patiently(lambda: device.find(job.tag), message):
             raise
-        # What was simulated in a process that is gone is gone; a service forgets nothing it did.
+        if plan.lasting and not retry:
+            raise DeviceError(
+                f"{error}. The journal keeps the job {id}: with the account and instance that sent "
+                "it, `hqgan hardware collect` fetches it. --retry gives it up and sends, and pays, "
+                "another"
+            ) from error
+        # What ran in a process that is gone is gone.
         notes.ended(job, "failed" if plan.pays else "missing", reason=str(error))
         return True
     if status in ("queued", "running"):
@@ -222,7 +243,7 @@ def settled(plan: Plan, notes: Journal, part: Part, message: Message) -> bool:
 def charged(device: Device, id: str) -> float | None:
     """Seconds of QPU time that a job without an answer took; None where that is not to be had."""
     try:
-        return device.service.qpu_seconds(id)
+        return device.qpu_seconds(id)
     except DeviceError:
         return None
 

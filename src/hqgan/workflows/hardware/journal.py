@@ -44,6 +44,7 @@ class Job:
         estimated: seconds of QPU time that were expected.
         state: the last event.
         id: the service's name of it; None while that is not known.
+        allowed: seconds of QPU time at which the service stops it; None where it is not told to.
         used: seconds of QPU time that the service counted; None where it did not say.
         reason: why it failed.
     """
@@ -56,6 +57,7 @@ class Job:
     estimated: float
     state: State = "intended"
     id: str | None = None
+    allowed: float | None = None
     used: float | None = None
     reason: str | None = None
 
@@ -63,12 +65,14 @@ class Job:
     def cost(self) -> float:
         """Seconds of QPU time to reckon with: those used, else those expected.
 
-        What never arrived costs nothing; a failed job of which the service says nothing may have
-        cost all that was expected.
+        What never arrived costs nothing, what may still run as much as it is allowed to; a failed
+        job of which the service says nothing may have cost all that was expected.
         """
         if self.state == "missing":
             return 0.0
-        return self.estimated if self.used is None else self.used
+        if self.used is not None:
+            return self.used
+        return self.allowed if self.allowed is not None and self.state in OPEN else self.estimated
 
     @property
     def age(self) -> float:
@@ -88,7 +92,9 @@ class Journal:
         for number, line in enumerate(whole, 1):
             self._take(number, line)
 
-    def intend(self, part: str, order: str, backend: str, estimated: float) -> Job:
+    def intend(
+        self, part: str, order: str, backend: str, estimated: float, allowed: float | None = None
+    ) -> Job:
         """Note a job that is about to be submitted; returns it with its new tag.
 
         Raises:
@@ -102,7 +108,7 @@ class Journal:
             )
         tag = f"hqgan-{secrets.token_hex(8)}-{part}"
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        job = Job(part, tag, order, backend, now, estimated)
+        job = Job(part, tag, order, backend, now, estimated, allowed=allowed)
         self._append(
             {
                 "event": "intended",
@@ -112,6 +118,7 @@ class Journal:
                 "order": order,
                 "backend": backend,
                 "qpu_seconds": estimated,
+                "allowed": allowed,
             }
         )
         self.jobs.append(job)
@@ -163,7 +170,9 @@ class Journal:
                 part, tag, order, backend, time = (str(record[name]) for name in fields)
                 datetime.fromisoformat(time)
                 seconds = float(record["qpu_seconds"])
-                self.jobs.append(Job(part, tag, order, backend, time, seconds))
+                limit = record.get("allowed")
+                allowed = None if limit is None else float(limit)
+                self.jobs.append(Job(part, tag, order, backend, time, seconds, allowed=allowed))
             else:
                 self._apply(record)
         except (ValueError, TypeError, KeyError, AttributeError) as error:

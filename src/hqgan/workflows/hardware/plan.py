@@ -4,7 +4,6 @@ order.json    settings, snapshot and circuit; each job's layout, bill and transp
 order.npz     latents and classes, the circuits' inputs and weights, the angles of each job
 """
 
-import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -20,14 +19,16 @@ from hqgan.errors import RunError, UsageError
 from hqgan.models import About, Generator, find_snapshot, latents, load_snapshot
 from hqgan.pretrained import is_packaged
 from hqgan.quantum.backends import Backend, Device, Order, open_backend
-from hqgan.training.runs import write_atomically
-from hqgan.workflows.hardware.capture import Call, circuit_call
+from hqgan.training.runs import LOCK, write_atomically
+from hqgan.workflows.hardware.arrays import load_arrays, save_arrays
+from hqgan.workflows.hardware.capture import Call, circuit_call, require_simulable
 from hqgan.workflows.sample import class_mix, spare_compilation
 
 ORDER, ARRAYS = "order.json", "order.npz"
 FOLDER = "hardware"  # in a run
 MOST_IMAGES = 10_000
 SHOTS = 4096  # of a circuit in a basis, where a device is not told otherwise
+MODELS = ("noise:", "aer:")  # what computes values here, and sends nothing
 SAME_ANGLES = 1e-3  # radians; float32 sums are rounded otherwise on another machine
 
 
@@ -68,6 +69,11 @@ class Settings:
             if value is not None and (value < 1 or value > (most or value)):
                 reach = f"a number from 1 to {most:,}" if most else "at least 1"
                 raise UsageError(f"--{name} is {value}, but must be {reach}")
+        if self.noise_model is not None and not self.noise_model.startswith(MODELS):
+            raise UsageError(
+                f"--noise-model is {self.noise_model}, but must be noise:fake_NAME or "
+                "aer:fake_NAME; a device goes to --backend"
+            )
 
     @property
     def name(self) -> str:
@@ -130,6 +136,11 @@ class Plan:
     def pays(self) -> bool:
         """Whether jobs may cost money or an allowance, so that somebody has to agree."""
         return bool(self.parts) and not self.settings.backend.startswith("fake:")
+
+    @property
+    def lasting(self) -> bool:
+        """Whether jobs outlive the process that sends them."""
+        return not isinstance(self.backend, Device) or self.backend.lasting
 
     def lines(self) -> Iterator[str]:
         """The bill, for people."""
@@ -225,7 +236,9 @@ def plan(
     out = out or folder_of(run) / settings.name
     if (out / ORDER).is_file():
         return _continued(out, snapshot, settings)
-    if out.exists() and (not out.is_dir() or any(f.name != ".lock" for f in out.iterdir())):
+    # A process killed while it saved the order leaves the arrays, and has sent nothing.
+    begun = (LOCK, ARRAYS, f"{ARRAYS}.part", f"{ORDER}.part")
+    if out.exists() and (not out.is_dir() or any(f.name not in begun for f in out.iterdir())):
         raise RunError(
             f"{out} holds something else than results of `hqgan hardware sample`; choose another "
             "--out"
@@ -239,6 +252,10 @@ def plan(
     spare_compilation(generator, settings.n)
     call = circuit_call(generator, z, y)
     backend = opened(settings)
+    if settings.noise_model:
+        opened(Settings(settings.noise_model, settings.n))  # refused before anything is written
+    if settings.noise_model or settings.backend.startswith(MODELS):
+        require_simulable(call.layer)
     parts = tuple(jobs(backend, call, settings)) if isinstance(backend, Device) else ()
     return Plan(settings, out, snapshot, generator, about, z, y, call, backend, parts, False)
 
@@ -303,7 +320,7 @@ def restored(folder: Path) -> Plan:
         z, y, inputs, weights = (
             torch.from_numpy(arrays[name]) for name in ("z", "y", "inputs", "weights")
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise damaged(folder, error) from error
     generator, about = load_snapshot(snapshot)
     spare_compilation(generator, settings.n)
@@ -335,7 +352,7 @@ def _continued(folder: Path, snapshot: Path, settings: Settings) -> Plan:
         changed = before.differences(settings)
         if Path(content["snapshot"]).name != snapshot.name:
             changed.append(f"snapshot: {Path(content['snapshot']).name} -> {snapshot.name}")
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise damaged(folder, error) from error
     if changed:
         raise UsageError(
@@ -376,16 +393,3 @@ def damaged(folder: Path, error: Exception) -> RunError:
 def answer(part: str) -> str:
     """The name of the file that keeps what a job gave."""
     return f"job-{part}.npz"
-
-
-def save_arrays(file: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write an .npz, whole or not at all."""
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)
-    write_atomically(file, buffer.getbuffer())
-
-
-def load_arrays(file: Path) -> dict[str, np.ndarray]:
-    """All arrays of an .npz; nothing in it can run code."""
-    with np.load(file, allow_pickle=False) as found:
-        return {name: found[name] for name in found.files}

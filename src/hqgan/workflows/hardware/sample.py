@@ -20,19 +20,12 @@ from hqgan.errors import RunError
 from hqgan.evaluation import Extractor
 from hqgan.quantum import simulate
 from hqgan.quantum.statevector import Run
+from hqgan.workflows.hardware.arrays import load_arrays, save_arrays
 from hqgan.workflows.hardware.capture import Call
 from hqgan.workflows.hardware.jobs import CEILING, Message, fetch
 from hqgan.workflows.hardware.journal import Journal, journal
 from hqgan.workflows.hardware.judging import Reference
-from hqgan.workflows.hardware.plan import (
-    ORDER,
-    SHOTS,
-    Plan,
-    Settings,
-    load_arrays,
-    opened,
-    save_arrays,
-)
+from hqgan.workflows.hardware.plan import ORDER, SHOTS, Plan, Settings, opened
 from hqgan.workflows.hardware.results import EXACT, Compared, Given, Source, compare
 
 VALUES, IMAGES = "values.npz", "images.png"
@@ -194,11 +187,13 @@ def values(
 
 def simulated(plan: Plan, progress: Progress | None = None) -> dict[str, tuple[Tensor, str]]:
     """What is computed here, each source once: it stays in values.npz."""
-    kept = kept_values(plan.folder / VALUES)
+    call = plan.call
+    shape = call.layer.circuits, call.inputs.shape[1], call.layer.circuit.outputs
+    kept = kept_values(plan.folder / VALUES, shape)
     found: dict[str, tuple[Tensor, str]] = {}
     for name, (run, what) in runs(plan).items():
         if name not in kept:
-            kept[name] = in_chunks(plan.call, plan.settings.n, run, name, progress).numpy()
+            kept[name] = in_chunks(call, plan.settings.n, run, name, progress).numpy()
             save_values(plan, {key: Given(torch.from_numpy(v), "") for key, v in kept.items()})
         found[name] = torch.from_numpy(kept[name]), what
     return found
@@ -252,10 +247,10 @@ def in_chunks(call: Call, n: int, run: Run, stage: str, progress: Progress | Non
     return torch.cat(found, 1)
 
 
-def kept_values(file: Path) -> dict[str, np.ndarray]:
-    """What an earlier call computed; nothing where the file is absent or damaged."""
+def kept_values(file: Path, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+    """What an earlier call computed, (C, R, V); nothing where the file is absent or damaged."""
     try:
-        return load_arrays(file)
+        return {name: v for name, v in load_arrays(file).items() if v.shape == shape}
     except Exception:  # numpy raises whatever damaged bytes lead it to; they are computed again
         return {}
 

@@ -19,7 +19,7 @@ from hqgan.pretrained import is_packaged
 from hqgan.quantum import simulate
 from hqgan.quantum.devices import fake_device
 from hqgan.quantum.statevector import Run
-from hqgan.workflows.hardware.capture import circuit_call
+from hqgan.workflows.hardware.capture import circuit_call, require_simulable
 from hqgan.workflows.hardware.judging import Reference
 from hqgan.workflows.hardware.mitigated import Mitigated
 from hqgan.workflows.hardware.results import EXACT, Compared, Given, Source, compare
@@ -151,6 +151,7 @@ def study(
         spare_compilation(generator, n)
         z, y = (torch.cat(parts) for parts in zip(*latents(generator, labels, seed), strict=True))
         call = circuit_call(generator, z, y)
+        require_simulable(call.layer)
         given = {
             name: Given(in_chunks(call, n, chosen, f"{path}, {name}", progress), name)
             for name, chosen in conditions(device, seed).items()
