@@ -209,6 +209,12 @@ def test_the_ceiling_is_kept_before_anything_is_sent_and_handed_on() -> None:
     assert service.sent == [
         {"shots": 1000, "tag": "tag", "methods": frozenset(), "ceiling": 60},
     ]
+    on.whole_seconds = True
+    due = order.bill.qpu_seconds
+    dear = replace(order, bill=replace(order.bill, qpu_seconds=due + 9.5 - due % 1))
+    with pytest.raises(UsageError, match="more than the ceiling of"):  # of whole seconds
+        on.submit(dear, "tag", ceiling=dear.bill.qpu_seconds + 0.4)
+    assert len(service.sent) == 1
     with pytest.raises(ValueError, match="cannot be sent to scripted"):
         on.submit(replace(order, backend="ibm:other"), "tag")
 

@@ -5,6 +5,7 @@ process, and `ibm`.
 """
 
 import io
+import math
 import time
 import uuid
 from collections.abc import Iterator
@@ -38,10 +39,11 @@ LONGEST_WAIT = 10.0
 class Service(Protocol):
     """Where jobs go: what a `Device` needs of a provider. A `python:` factory may return one.
 
-    Every method may raise a `DeviceError`, a transient one where the network failed. Three
+    Every method may raise a `DeviceError`, a transient one where the network failed. Four
     attributes may be left out: `primitive`, "sampler" (taken for granted) or "estimator", says what
-    kind of PUBs `run` takes, `offers` which of "dd" and "twirling" it can switch on, and `lasting`,
-    taken for granted, whether jobs outlive the process that sent them.
+    kind of PUBs `run` takes, `offers` which of "dd" and "twirling" it can switch on, `lasting`,
+    taken for granted, whether jobs outlive the process that sent them, and `whole_seconds` whether
+    it rounds ceilings down to those.
 
     Attributes:
         name: of the device, as a spec.
@@ -117,6 +119,7 @@ class Device:
         self.seed = seed
         self.primitive: str = getattr(service, "primitive", "sampler")
         self.lasting: bool = getattr(service, "lasting", True)
+        self.whole_seconds: bool = getattr(service, "whole_seconds", False)
         self._jobs: Any = sampling if self.primitive == "sampler" else estimating
         self._kept: dict[tuple[Circuit, tuple[tuple[int, ...], ...]], list[Any]] = {}
         self._check_methods()
@@ -183,6 +186,8 @@ class Device:
         """
         if order.backend != self.name:
             raise ValueError(f"an order for {order.backend} cannot be sent to {self.name}")
+        if ceiling is not None and math.isfinite(ceiling) and self.whole_seconds:
+            ceiling = math.floor(ceiling)  # where the service would stop it, and charge for it
         if ceiling is not None and order.bill.qpu_seconds > ceiling:
             raise UsageError(
                 f"the job needs about {order.bill.qpu_seconds:.3g} QPU seconds, more than the "

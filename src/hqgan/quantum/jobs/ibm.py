@@ -51,6 +51,7 @@ class IbmService:
 
     primitive: Literal["sampler"] = "sampler"
     offers = frozenset({"dd", "twirling"})
+    whole_seconds = True
 
     def __init__(self, runtime: Any, machine: Any):
         self.name = f"ibm:{machine.name}"
