@@ -83,14 +83,28 @@ def _nearest(views: Array, references: Array, k: int) -> Neighbours:
     if len(references) < k:
         raise ValueError(f"{len(references)} references, expected at least {k}")
     index, distance = [], []
-    for squared in _squared(views, references):
+    for block, squared in zip(_blocks(views), _squared(views, references), strict=True):
         chosen = np.argpartition(squared, k - 1, axis=1)[:, :k]
-        values = np.take_along_axis(squared, chosen, axis=1)
+        values = _apart(block, references, chosen)
         order = np.argsort(values, axis=1, kind="stable")
         index.append(np.take_along_axis(chosen, order, axis=1))
         distance.append(np.take_along_axis(values, order, axis=1))
-    squares = np.concatenate(distance).astype(np.float64)
-    return Neighbours(np.concatenate(index), np.sqrt(squares.clip(min=0.0)))
+    return Neighbours(np.concatenate(index), np.sqrt(np.concatenate(distance)))
+
+
+def _apart(views: Array, references: Array, chosen: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Squared distances (N, k) to the chosen references (N, k), least over views (V, N, d).
+
+    From differences: what `_squared` finds is right up to the rounding of norms, which for a copy
+    is all there is.
+    """
+    least = np.full(chosen.shape, np.inf)
+    for view in views:
+        for place, column in enumerate(chosen.T):
+            difference = view - references[column]
+            squares = np.einsum("nd,nd->n", difference, difference, dtype=np.float64)
+            np.minimum(least[:, place], squares, out=least[:, place])
+    return least
 
 
 def _squared(views: Array, references: Array) -> Iterator[Array]:
