@@ -49,8 +49,10 @@ demo: $(VENV)/.core  ## train a small model on embedded images, sample and measu
 test: $(VENV)/.dev  ## all tests but the marked ones
 	$(PYTEST) $(PARALLEL) -m "not ($(MARKED))"
 
+# Qiskit takes its time to start; what runs on devices is tested by `make test`.
+ON_DEVICES := $(foreach name,aer backends devices ibm jobs layout mitigation trajectories interop_qiskit,--ignore=tests/quantum/test_$(name).py)
 check: lint types layers  ## what every commit passes: lint, types, layering and the quickest tests
-	$(PYTEST) $(PARALLEL) -m "not ($(MARKED))" tests/test_repository.py tests/quantum tests/models
+	$(PYTEST) $(PARALLEL) -m "not ($(MARKED))" tests/test_repository.py tests/quantum tests/models $(ON_DEVICES)
 
 lint: $(VENV)/.dev  ## ruff: rules and format
 	$(VENV)/bin/ruff check .
