@@ -38,7 +38,7 @@ MARKED := slow or faults or browser or cluster or gpu or hardware or oracle
 OR_NONE := || { status=$$?; test $$status -eq 5; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types layers slow oracles cluster faults bench tables constraints clean
+.PHONY: help demo test check lint types layers slow oracles cluster browser docs notebook faults bench tables constraints clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +76,15 @@ oracles: $(ORACLE)/.done  ## tests against tools that need torchvision, in an en
 cluster: $(VENV)/.cluster  ## tests on a local cluster of several nodes, some of which die
 	$(PYTEST) -m cluster $(OR_NONE)
 
+browser: $(VENV)/.browser  ## tests that click through pages in headless Chromium
+	$(PYTEST) -m browser $(OR_NONE)
+
+docs: $(VENV)/.docs  ## build the documentation into site/, without network
+	$(VENV)/bin/zensical build --clean --strict
+
+notebook: $(VENV)/.docs  ## run the notebook from top to bottom
+	$(VENV)/bin/python .ci/notebook.py notebooks/hqgan.ipynb
+
 BENCHMARKS := $(filter-out %/machine.py %/vqc_peers.py %/noise.py,$(wildcard benchmarks/*.py))
 bench: $(VENV)/.core  ## speed and memory, each beside the machine's own matrix rate; HQGAN_DATA names the images
 	for script in $(BENCHMARKS); do $(VENV)/bin/python $$script || exit 1; done
@@ -94,7 +103,7 @@ clean:  ## remove environments and caches, keep runs/
 
 # ---- environments: a stamp file each, older than pyproject.toml or constraints.txt means install again ----
 
-# The extras diffusion and quantum are among the tests' packages, so that what needs them is tested wherever tests run.
+# Most extras are among the tests' packages, so that what needs them is tested wherever tests run.
 # pip is the last thing that venv writes, so an interrupted build is built again.
 $(VENV)/bin/pip $(ORACLE)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -104,16 +113,28 @@ $(VENV)/bin/pip $(ORACLE)/bin/pip:
 		"On Debian or Ubuntu: apt-get install python3-venv. Or name another: make PYTHON=... $(MAKECMDGOALS)" >&2; exit 1; }
 	$(PYTHON) -m venv $(@:%/bin/pip=%)
 
+TESTED := dev,diffusion,quantum,app,export,loggers
 $(VENV)/.core: pyproject.toml constraints.txt | $(VENV)/bin/pip
 	$(VENV)/bin/python $(PIP_INSTALL) -e .
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.core
-	$(VENV)/bin/python $(PIP_INSTALL) -e '.[dev,diffusion,quantum]'
+	$(VENV)/bin/python $(PIP_INSTALL) -e '.[$(TESTED)]'
 	@touch $@
 
 $(VENV)/.cluster: $(VENV)/.dev
-	$(VENV)/bin/python $(PIP_INSTALL) -e '.[dev,diffusion,quantum,cluster]'
+	$(VENV)/bin/python $(PIP_INSTALL) -e '.[$(TESTED),cluster]'
+	@touch $@
+
+# Debian's own browser where there is none: Playwright's needs a download that registries do not have.
+$(VENV)/.browser: $(VENV)/.dev
+	$(VENV)/bin/python $(PIP_INSTALL) -e '.[$(TESTED),browser]'
+	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } || \
+		{ echo "The browser tests need chromium. On Debian or Ubuntu, as root: apt-get install chromium" >&2; exit 1; }
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.dev
+	$(VENV)/bin/python $(PIP_INSTALL) -e '.[$(TESTED),docs]'
 	@touch $@
 
 # torchvision 0.16.2 is the newest that imports beside a CPU torch of today from the common index, and only without its

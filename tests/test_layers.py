@@ -31,13 +31,16 @@ FLOORS = {
     "protocol": 5,  # of a study, which names what evaluation measures
     "tables": 5,  # named ones, of YAML files
     "workflows": 6,
-    "app": 7,
     "report": 7,
+    "app": 8,  # shows what report draws
     "doctor": 7,
     "console": 7,  # how commands print
     "cli_data": 8,
     "cli_compare": 9,
     "cli_hardware": 10,
+    "cli_app": 9,
+    "cli_report": 9,
+    "cli_export": 9,
     "cli_sample": 9,
     "cli_study": 9,
     "cli": 11,

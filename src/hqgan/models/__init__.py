@@ -18,3 +18,5 @@ from hqgan.models.snapshot import load_snapshot as load_snapshot
 from hqgan.models.snapshot import read_about as read_about
 from hqgan.models.snapshot import save_snapshot as save_snapshot
 from hqgan.models.snapshot import snapshots as snapshots
+from hqgan.models.walking import truncated as truncated
+from hqgan.models.walking import walk as walk
