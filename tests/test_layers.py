@@ -35,6 +35,7 @@ FLOORS = {
     "app": 8,  # shows what report draws
     "doctor": 7,
     "console": 7,  # how commands print
+    "api": 8,  # for notebooks and programs
     "cli_data": 8,
     "cli_compare": 9,
     "cli_hardware": 10,

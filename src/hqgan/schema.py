@@ -347,6 +347,9 @@ class Config(Section):
     save_every_kimg: Kimg = 10
     init: Init | None = None
     noise: NoisyMachine | None = None
+    loggers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = Field(
+        (), description="experiment trackers beside metrics.jsonl, see `hqgan.training.loggers`"
+    )
 
     @model_validator(mode="after")
     def parts_fit_together(self) -> Self:

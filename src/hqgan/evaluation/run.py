@@ -113,7 +113,7 @@ def evaluate_run(
                     f"trained on {', '.join(about.classes)}; name the data of the run with --data"
                 )
         count = n or (min(CURVE_FAKES, len(reference)) if curve else len(reference))
-        images, labels = class_mixed_fakes(generator, reference, count, seed)
+        images, labels = class_mixed_fakes(generator, reference, count, seed, progress)
         # The whole Inception also gives the numbers of its first part, which others may have alone.
         records = [
             result.as_json()
@@ -148,15 +148,22 @@ def require_split(split: str, final: bool) -> None:
 
 
 def class_mixed_fakes(
-    generator: Generator, reference: Dataset, n: int, seed: int
+    generator: Generator,
+    reference: Dataset,
+    n: int,
+    seed: int,
+    progress: Stage | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """`n` fakes, uint8 (n, S, S, 3), and their labels, in the class mix of `reference`."""
     mix = reference_class_mix(reference.labels, len(reference.classes), n)
     labels = np.repeat(np.arange(len(mix)), mix)
-    images = np.concatenate(
-        [to_uint8(batch) for batch in generate(generator, labels.tolist(), seed)]
-    )
-    return images, labels
+    batches, done = [], 0
+    for batch in generate(generator, labels.tolist(), seed):
+        batches.append(to_uint8(batch))
+        done += len(batch)
+        if progress is not None:
+            progress("generating", done, n)
+    return np.concatenate(batches), labels
 
 
 def append(

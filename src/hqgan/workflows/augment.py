@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hqgan.data import Dataset, load_dataset, open_source, require_trainable
 from hqgan.data.leaks import missing_classes, require_separate
-from hqgan.errors import DataError, RunError, UsageError
+from hqgan.errors import DataError, Interrupted, RunError, UsageError
 from hqgan.evaluation.run import data_of
 from hqgan.models import About, find_snapshot, load_snapshot
 from hqgan.pretrained import locate
@@ -19,7 +19,7 @@ from hqgan.schema import Config
 from hqgan.training import Callbacks, train
 from hqgan.training.classification import ClassifierRecipe
 from hqgan.training.fabric import make_fabric
-from hqgan.training.loop import Interrupted, resolved
+from hqgan.training.loop import resolved
 from hqgan.training.runs import LOCK, acquire, require_continuable
 from hqgan.workflows.augmented_folder import GENERATOR, GRID, JUDGE, AugmentedFolder, beside, digest
 from hqgan.workflows.dataset_card import Facts, dataset_card

@@ -7,6 +7,7 @@ well, in the same folder (see `hqgan.workflows.final`).
 """
 
 import os
+import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
@@ -35,7 +36,7 @@ from hqgan.training.loop import require_room, resolved
 from hqgan.training.runs import CONFIG, require_continuable
 from hqgan.training.trainer import build_models
 from hqgan.workflows.cell import Cell, Recipe, run_cell
-from hqgan.workflows.executor import LOCAL, Executor, run_all
+from hqgan.workflows.executor import LOCAL, Executor, run_all, still
 from hqgan.workflows.final import FinalCell, final_cells, open_test, require_same_test, run_final
 from hqgan.workflows.settings import begin, require_own_settings, require_same
 from hqgan.workflows.table import Comparison, tabulate
@@ -277,9 +278,10 @@ def run_cells(
     """Run those that are not done."""
     tell = callbacks or Callbacks()
     left = [cell for cell in cells if cell.done() is None]
+    started = time.monotonic()
     with closing(run_all(run, left, executor, callbacks)) as answers:
         for count, (index, record) in enumerate(answers, 1):
             tell.message(
-                f"{left[index].name} is done, {count} of {len(left)}"
+                f"{left[index].name} is done, {count} of {len(left)}{still(started, count, left)}"
                 + (f" (stopped: {record['stopped']})" if record["stopped"] else "")
             )
