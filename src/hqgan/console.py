@@ -32,6 +32,7 @@ SHOWN = {  # while a model trains
     "denoising_loss": "loss",
     "diversity": "diversity",
 }
+NOTHING_WRITTEN = "nothing was written; the same command starts again"
 IS_FIRST_PROCESS = os.environ.get("RANK", "0") == "0"  # set by torchrun
 
 
