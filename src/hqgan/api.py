@@ -158,6 +158,7 @@ def train(
     """
     from hqgan.config import load_config
     from hqgan.training import train as run_training
+    from hqgan.workflows.model_card import refresh_card
 
     overrides: dict[str, Any] = {
         "data.path": None if data is None else fspath(data),
@@ -171,6 +172,7 @@ def train(
     config = load_config(preset, overrides=overrides)
     with telling(quiet) as callbacks:
         result = run_training(config, Path(out), callbacks=callbacks)
+    refresh_card(Path(result.snapshot))
     return Trained(**asdict(result), run=str(out))
 
 

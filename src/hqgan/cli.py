@@ -143,11 +143,13 @@ def train(
             say(to_yaml(resolved).rstrip())
         return
     from hqgan.training import train as run_training
+    from hqgan.workflows.model_card import refresh_card
 
     going_to(out)
     kept = f"what was saved before stands in {out}, and the same command goes on"
     with interruptible(kept), training_progress() as callbacks:
         result = run_training(resolved, out, callbacks=callbacks)
+    refresh_card(Path(result.snapshot))
     rate = f", {result.images_per_second:.0f} images/s" if result.images_per_second else ""
     say(f"{result.images_seen:,} images seen{rate}")
     say(f"snapshot: {result.snapshot}\nsamples:  {out / 'samples'}")

@@ -36,7 +36,7 @@ class RunFacts:
     measurements: str = NOT_MEASURED
     copies: str = NOT_EXAMINED
     rows: tuple[tuple[str, str], ...] = ()  # of the table at the top
-    limits: tuple[str, ...] = ()
+    variety: str = "How much of their variety it shows was not measured."
     data: str | None = None
     licence: str | None = None
 
@@ -71,8 +71,7 @@ def model_card(about: About, run: RunFacts | None = None) -> str:
     limits = "\n".join(
         f"- {one}"
         for one in (
-            "It is no substitute for real images: it shows a part of their variety.",
-            *run.limits,
+            f"It is no substitute for real images. {run.variety}",
             "An image's class is what the generator was asked for; no physician has looked at it.",
         )
     )

@@ -164,10 +164,11 @@ def wandb(job: Job) -> Generator[Log]:
         id=known,
         resume="allow",
         dir=str(job.run),
+        mode=os.environ.get("WANDB_MODE"),  # it would remember that of its first import
         config=job.settings,
         settings=client.Settings(silent=True, console="off", init_timeout=timeout),
     )
-    job.names["wandb"] = run.url or known
+    job.names["wandb"] = known if run.offline else run.url or known
     # Steps of its own would refuse what a continued run repeats.
     run.define_metric("images_seen")
     run.define_metric("*", step_metric="images_seen")

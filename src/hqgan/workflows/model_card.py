@@ -55,7 +55,7 @@ def facts_of(run: Path, snapshot: Path, images_seen: int) -> RunFacts:
     told: dict[str, Any] = {"rows": tuple(settings_of(run) + cost_of(run, images_seen))}
     if found:
         told["measurements"] = MEASURED + table(found)
-        told["limits"] = (variety(found),)
+        told["variety"] = variety(found)
     if verdicts:
         told["copies"] = "\n".join(f"- On {one['split']}: {one['sentence']}" for one in verdicts)
     if (run / CONFIG).is_file():
