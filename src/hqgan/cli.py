@@ -210,42 +210,43 @@ def evaluate(
         done = f"what was measured stands in {record}" if now > before else "nothing was written"
         return f"{done}; the same command starts again"
 
-    with interruptible(kept), stages() as progress:
-        extractor = chosen_extractor(inception_weights, progress)
-        path, column = (data, None) if data else data_of(run)
-        measured = evaluate_run(
-            run,
-            path,
-            extractor,
-            split=split,
-            final=final,
-            n=n,
-            seed=seed,
-            curve=curve,
-            label=label or column,
-            progress=progress,
-        )
-    for one in measured:
-        say(f"\n{one.snapshot} ({one.images_seen:,} images), {extractor}")
-        for line in one.lines():
-            say(line)
-    sheet = None
-    try:
-        sheet = sample_sheet(
-            measured[-1].snapshot, path, split=split, label=label or column, seed=seed
-        )
-        say(f"\npicture: {sheet} (half of it real images: share it as you may share those)")
-    except RunError as error:  # numbers are not lost to a picture
-        say(f"\nno picture: {error}")
-    copies = None
-    if privacy:
-        with interruptible(kept), stages() as progress:
-            copies = look_for_copies(
-                run, path, extractor, split=split, final=final, n=n, seed=seed,
-                label=label or column, progress=progress,
-            )  # fmt: skip
-        for line in copies.lines():
-            say(line)
+    with interruptible(kept):
+        with stages() as progress:
+            extractor = chosen_extractor(inception_weights, progress)
+            path, column = (data, None) if data else data_of(run)
+            measured = evaluate_run(
+                run,
+                path,
+                extractor,
+                split=split,
+                final=final,
+                n=n,
+                seed=seed,
+                curve=curve,
+                label=label or column,
+                progress=progress,
+            )
+        for one in measured:
+            say(f"\n{one.snapshot} ({one.images_seen:,} images), {extractor}")
+            for line in one.lines():
+                say(line)
+        sheet = None
+        try:
+            sheet = sample_sheet(
+                measured[-1].snapshot, path, split=split, label=label or column, seed=seed
+            )
+            say(f"\npicture: {sheet} (half of it real images: share it as you may share those)")
+        except RunError as error:  # numbers are not lost to a picture
+            say(f"\nno picture: {error}")
+        copies = None
+        if privacy:
+            with stages() as progress:
+                copies = look_for_copies(
+                    run, path, extractor, split=split, final=final, n=n, seed=seed,
+                    label=label or column, progress=progress,
+                )  # fmt: skip
+            for line in copies.lines():
+                say(line)
     refresh_card(measured[-1].snapshot)
     if as_json:
         recipes = measured[-1].records

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -105,31 +106,33 @@ def compare(
 
     place = Executor(executor, workers)
     names = preset_names() if models == "all" else [m.strip() for m in models.split(",") if m]
-    with stages() as progress:  # weights may have to be fetched first
-        chosen_extractor(inception_weights, progress)
-    chosen = plan(
-        out,
-        names,
-        data=data or os.environ.get("HQGAN_DATA") or "embedded",
-        kimg=kimg,
-        budget=budget,
-        seeds=seeds,
-        size=size,
-        label=label,
-        split=split,
-        final=final,
-        n=n,
-        curve_n=curve_n,
-        weights=None if inception_weights == "download" else inception_weights,
-        device=device,
-        assignments=assignments or (),
-    )
+    if not dry_run:
+        going_to(out)
+    with kept_in(out), stages() as progress:
+        chosen_extractor(inception_weights, progress)  # which may have to be fetched first
+        chosen = plan(
+            out,
+            names,
+            data=data or os.environ.get("HQGAN_DATA") or "embedded",
+            kimg=kimg,
+            budget=budget,
+            seeds=seeds,
+            size=size,
+            label=label,
+            split=split,
+            final=final,
+            n=n,
+            curve_n=curve_n,
+            weights=None if inception_weights == "download" else inception_weights,
+            device=device,
+            assignments=assignments or (),
+            progress=partial(progress, "decoding"),
+        )
     if dry_run:
         show_estimates(chosen, as_json)
         return
     from hqgan.report import comparison_page
 
-    going_to(out)
     with kept_in(out), training_progress() as callbacks:
         table = run_comparison(chosen, place, callbacks)
         pages = comparison_page(table, chosen, out)
@@ -183,20 +186,22 @@ def reproduce(
         return
     named = read_table(table)
     place = Executor(executor, workers)
-    with stages() as progress:  # weights may have to be fetched first
-        chosen_extractor(inception_weights, progress)
     folder = out or Path("runs") / table
-    weights = None if inception_weights == "download" else inception_weights
-    chosen = plan(
-        named,
-        folder,
-        data=data,
-        label=label,
-        rows=row or (),
-        final=final,
-        weights=weights,
-        device=device,
-    )
+    if not dry_run:
+        going_to(folder)
+    with kept_in(folder), stages() as progress:
+        chosen_extractor(inception_weights, progress)  # which may have to be fetched first
+        chosen = plan(
+            named,
+            folder,
+            data=data,
+            label=label,
+            rows=row or (),
+            final=final,
+            weights=None if inception_weights == "download" else inception_weights,
+            device=device,
+            progress=partial(progress, "decoding"),
+        )
     there = {cell.model for cell in chosen.cells}
     for each in named.rows:
         for line in commands(named, each, final, label) if each.model in there else ():
@@ -207,7 +212,6 @@ def reproduce(
     from hqgan.report import comparison_page
     from hqgan.report.statements import table_remarks
 
-    going_to(folder)
     with kept_in(folder), training_progress() as callbacks:
         result = run_table(chosen, named, place, callbacks)
         pages = comparison_page(result, chosen, folder)

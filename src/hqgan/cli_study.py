@@ -21,7 +21,7 @@ from hqgan.cli_data import (
     Size,
     Workers,
 )
-from hqgan.console import emit, going_to, say, training_progress
+from hqgan.console import counter, emit, going_to, say, training_progress
 from hqgan.errors import UsageError
 
 
@@ -158,7 +158,16 @@ def study(
         raise UsageError("name a protocol; `hqgan study --example > study.yaml` writes one")
     how = Executor(executor, workers)
     place = out or Path("runs") / protocol.stem
-    chosen = plan(read_protocol(protocol, data), place, weights=inception_weights, executor=how)
+    if not dry_run:
+        going_to(place)
+    with kept_in(place), counter("decoding") as progress:
+        chosen = plan(
+            read_protocol(protocol, data),
+            place,
+            weights=inception_weights,
+            executor=how,
+            progress=progress,
+        )
     for line in chosen.lines():
         say(line)
     if dry_run:
@@ -175,7 +184,6 @@ def study(
         return
     from hqgan.report import study_page
 
-    going_to(place)
     with kept_in(place), training_progress() as callbacks:
         result = run_study(chosen, final=final, executor=how, callbacks=callbacks)
         pages = study_page(result, place)

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,8 +106,11 @@ def evaluate_run(
     for snapshot in chosen:
         generator, about = load_snapshot(snapshot)
         if reference is None:
-            reference = load_dataset(data, split, generator.size, label=label)
-            train = None if curve else load_dataset(data, "train", generator.size, label=label)
+            load = partial(
+                load_dataset, data, size=generator.size, label=label, progress=decoding(progress)
+            )
+            reference = load(split)
+            train = None if curve else load("train")
             if reference.classes != about.classes:
                 raise DataError(
                     f"{data} has the classes {', '.join(reference.classes)}, but {path} was "
@@ -130,6 +134,11 @@ def evaluate_run(
         stamp = {"final": final, "curve": curve}
         append(snapshot.parent / RECORDS, about, snapshot, records, stamp)
     return measurements
+
+
+def decoding(progress: Stage | None) -> Callable[[int, int], None] | None:
+    """Progress of `load_dataset`, as a stage of a job."""
+    return None if progress is None else partial(progress, "decoding")
 
 
 def require_split(split: str, final: bool) -> None:

@@ -157,6 +157,7 @@ def wandb(job: Job) -> Generator[Log]:
     import wandb as client
 
     known = job.names.get("wandb", "").rpartition("/")[2] or uuid4().hex[:8]
+    mode: Any = os.environ.get("WANDB_MODE")  # it would remember that of its first import
     timeout = float(os.environ.get("WANDB_INIT_TIMEOUT", PATIENCE))
     run = client.init(
         project=os.environ.get("WANDB_PROJECT", PROJECT),
@@ -164,7 +165,7 @@ def wandb(job: Job) -> Generator[Log]:
         id=known,
         resume="allow",
         dir=str(job.run),
-        mode=os.environ.get("WANDB_MODE"),  # it would remember that of its first import
+        mode=mode,
         config=job.settings,
         settings=client.Settings(silent=True, console="off", init_timeout=timeout),
     )

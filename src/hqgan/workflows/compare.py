@@ -100,6 +100,7 @@ def plan(
     extractor: str | None = None,
     device: str | None = None,
     assignments: Sequence[str] = (),
+    progress: Callable[[int, int], None] | None = None,
 ) -> Plan:
     """Decide everything, and refuse what cannot be, before any training.
 
@@ -121,6 +122,7 @@ def plan(
         device: of the trainings.
         assignments: further settings "a.b=c" for every preset, or "NAME:a.b=c" for NAME and
             NAME+kit.
+        progress: called as progress(done, total) while images are decoded.
 
     Raises:
         UsageError: an unknown model, a size that one cannot do, both or neither of kimg and budget,
@@ -157,9 +159,9 @@ def plan(
     weights = weights or os.environ.get("HQGAN_INCEPTION") or None
     weights = weights and absolute_path(weights)
     chosen = load_extractor(weights, extractor)
-    dataset = load_dataset(data, "train", size, label=label)
-    reference = load_dataset(data, "val", size, label=label)
-    test = load_dataset(data, "test", size, label=label) if final else None
+    load = partial(load_dataset, data, size=size, label=label, progress=progress)
+    dataset, reference = load("train"), load("val")
+    test = load("test") if final else None
     n_test, n = n, len(reference) if n is None else n
     curve_n = min(CURVE_FAKES if curve_n is None else curve_n, n)
     if curve_n < 2 or n > MOST_FAKES:
