@@ -1,4 +1,4 @@
-"""A trained generator for other runtimes: ONNX of its classical parts, OpenQASM and JSON of circuits.
+"""A trained generator for other runtimes: classical parts in ONNX, circuits in OpenQASM and JSON.
 
 | step | file |
 | --- | --- |

@@ -58,7 +58,8 @@ for number, image in enumerate((np.clip(images, -1, 1) + 1) * 127.5):
 IN_QISKIT = """\
 ## The circuits elsewhere
 
-What comes out of `measured` may come from any machine. With Qiskit, for instance (`pip install qiskit qiskit-qasm3-import`):
+What comes out of `measured` may come from any machine. With Qiskit, for instance
+(`pip install qiskit qiskit-qasm3-import`):
 
 ```python
 from qiskit import qasm3
@@ -79,9 +80,9 @@ An Estimator of Qiskit's takes the same circuits and words to a quantum computer
 PROBABILITIES = """\
 ## The circuits elsewhere
 
-What comes out of `measured` may come from any machine that reads `circuits/*.qasm`: for each run the probabilities of the
-outcomes of the qubits `probabilities_of`, given that those of `given_found_in_0` are found in 0 (manifest.json), the
-first qubit as the most significant bit.
+What comes out of `measured` may come from any machine that runs `circuits/*.qasm`: for each run
+the probabilities of the outcomes of the qubits `probabilities_of`, given that those of
+`given_found_in_0` are found in 0 (manifest.json), the first qubit as the most significant bit.
 """
 
 
@@ -89,15 +90,16 @@ def card(about: About, manifest: dict[str, Any], found: Check) -> str:
     """The text."""
     circuits = manifest.get("circuits")
     licence = manifest["credit"] or (
-        "The licence of the training data extends to these files and to the images they make. It is "
+        "The licence of the training data extends to these files and the images they make. It is "
         "not known here: look it up and name it before you share them."
     )
     packages = "numpy onnxruntime pillow"
     checked = "\n".join(f"- {line}" for line in found.lines())
     return f"""# {about.generator}, exported: synthetic skin-lesion images without torch
 
-A generator made by [hqgan](https://arxiv.org/abs/2506.21015): preset `{about.preset}`, {about.images_seen:,} images seen,
-{manifest["size"]} x {manifest["size"]} pixels. **Every image it makes is synthetic, for research, not for diagnosis.**
+A generator made by [hqgan](https://arxiv.org/abs/2506.21015): preset `{about.preset}`,
+{about.images_seen:,} images seen, {manifest["size"]} x {manifest["size"]} pixels.
+**Every image it makes is synthetic, for research, not for diagnosis.**
 
 Classes: {", ".join(f"`{name}`" for name in manifest["classes"])}
 
@@ -110,11 +112,12 @@ Classes: {", ".join(f"`{name}`" for name in manifest["classes"])}
 
 | file | what it is |
 | --- | --- |
-{_files(circuits)}| `latents.py` | from seed and class to latents: the same images as `hqgan sample --seed`, in numpy alone |
+{_files(circuits)}| `latents.py` | from seed and class to latents, as `hqgan sample` draws them |
 | `manifest.json` | classes, shapes, order of values, distribution of latents, licence |
 
-Inputs are `latents` (float32) and `classes` (int64, places in the list above), batches of any size; images are float32 in
-[-1, 1], red, green, blue. Training data (sha256 of the train split): `{about.data_checksum}`
+Inputs are `latents` (float32) and `classes` (int64, places in the list above), batches of any size;
+images are float32 in [-1, 1], red, green, blue.
+Training data (sha256 of the train split): `{about.data_checksum}`
 
 ## Checked
 
@@ -141,8 +144,8 @@ def _files(circuits: dict[str, Any] | None) -> str:
         return "| `latents_to_images.onnx` | the whole generator |\n"
     shape = circuits["angles"]["shape"]
     return (
-        f"| `latents_to_angles.onnx` | what the circuits are fed: angles of {circuits['qubits']}-qubit "
-        f"circuits, {shape[1]} runs of each of {shape[2]} an image |\n"
+        f"| `latents_to_angles.onnx` | the angles of {shape[2]} circuits of {circuits['qubits']} "
+        f"qubits, {shape[1]} runs of each an image |\n"
         f"| `circuits/*.qasm`, `*.json` | the circuits, one for each of {shape[2]} sets of learned "
         "angles: OpenQASM 3 with parameters `x_0`, `x_1`, ...; JSON |\n"
         "| `values_to_images.onnx` | images of the values that the circuits read; it takes the "

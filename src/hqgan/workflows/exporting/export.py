@@ -1,4 +1,4 @@
-"""Write a generator for people without torch, and its circuits for other machines: `hqgan export`."""
+"""A generator for people without torch, and its circuits for other machines: `hqgan export`."""
 
 import json
 import re
@@ -120,9 +120,8 @@ def require_one_pass(generator: Generator) -> None:
     if isinstance(generator, DiffusionGenerator):
         raise UsageError(
             f"ddpm makes an image in {generator.sampling_steps} passes of its network, with a "
-            "scheduler between them that ONNX has no part for; export a model that makes an image "
-            "in one pass, or take the weights as they are: model.safetensors in the snapshot, which "
-            "diffusers reads"
+            "scheduler between them that is no part of ONNX; export a model that makes an image in "
+            "one pass, or take the weights as they are, model.safetensors in the snapshot"
         )
 
 

@@ -1,4 +1,4 @@
-"""A generator cut at its circuits: what asks for their angles, and what makes images of their values.
+"""A generator cut at its circuits: what asks for angles, and what makes images of their values.
 
 No model knows of this: the circuits' layer is run by something else while the generator runs, as
 `QuantumLayer.run_by` offers, and what is not needed for an output falls away when it is traced.
@@ -25,7 +25,7 @@ class Cut(NamedTuple):
 
 
 class Angles(nn.Module):
-    """Latents (B, z_dim) and class indices (B,) to the angles (B, R, C, I) that circuits are fed."""
+    """Latents (B, z_dim) and class indices (B,) to the circuits' inputs (B, R, C, I), radians."""
 
     def __init__(self, generator: Generator, cut: Cut):
         super().__init__()

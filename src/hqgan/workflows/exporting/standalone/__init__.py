@@ -1,1 +1,1 @@
-"""Files that `hqgan export` copies beside what it writes: numpy alone, no torch, nothing of ours."""
+"""Files that `hqgan export` copies beside what it writes: in numpy, without torch or hqgan."""
