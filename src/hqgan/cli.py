@@ -12,7 +12,13 @@ from typing import Annotated
 import typer
 
 import hqgan
-from hqgan import cli_compare, cli_sample, cli_study, completion
+from hqgan import (
+    cli_compare,
+    cli_export,
+    cli_sample,
+    cli_study,
+    completion,
+)
 from hqgan.cli_compare import Weights, chosen_extractor
 from hqgan.cli_data import (
     Assignments,
@@ -284,6 +290,9 @@ app.command(epilog="Example: hqgan reproduce ham10000-64 --data images/ --row dc
 )
 app.command(epilog="Example: hqgan augment --data images/ --out augmented")(cli_study.augment)
 app.command(epilog="Example: hqgan study study.yaml --dry-run")(cli_study.study)
+app.command(epilog="Example: hqgan export --pretrained ham10000-64 --out exported")(
+    cli_export.export
+)
 
 
 def main() -> None:
