@@ -12,12 +12,18 @@ from typing import Annotated
 import typer
 
 import hqgan
-from hqgan import (
     cli_compare,
     cli_export,
     cli_sample,
     cli_study,
     completion,
+)
+from hqgan import (
+    (,
+    cli_compare,
+    cli_report,
+    cli_sample,
+    cli_study,
 )
 from hqgan.cli_compare import Weights, chosen_extractor
 from hqgan.cli_data import (
@@ -293,6 +299,7 @@ app.command(epilog="Example: hqgan study study.yaml --dry-run")(cli_study.study)
 app.command(epilog="Example: hqgan export --pretrained ham10000-64 --out exported")(
     cli_export.export
 )
+app.command(epilog="Example: hqgan report runs/mine")(cli_report.report)
 
 
 def main() -> None:
