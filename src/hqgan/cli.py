@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from hqgan import cli_compare, cli_sample, cli_study
+from hqgan import cli_app, cli_compare, cli_sample, cli_study
 from hqgan.cli_compare import Weights, chosen_extractor
 from hqgan.cli_data import DataPath, Json, Label, Seed, data_app
 from hqgan.cli_hardware import hardware_app
@@ -203,6 +203,7 @@ app.command(epilog="Example: hqgan reproduce ham10000-64 --data images/ --row dc
 )
 app.command(epilog="Example: hqgan augment --data images/ --out augmented")(cli_study.augment)
 app.command(epilog="Example: hqgan study study.yaml --dry-run")(cli_study.study)
+app.command(epilog="Example: hqgan app runs/mine --data images/")(cli_app.app)
 
 
 def main() -> None:
