@@ -55,7 +55,7 @@ def zip_run(run: Path, data: Path, into: Path, how_to: str) -> Path:
         into: the zip to write.
         how_to: what README.md says.
     """
-    with zipfile.ZipFile(into, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(into, "w") as archive:  # weights hardly get smaller
         archive.writestr("run/README.md", how_to)
         for file in sorted(run.rglob("*")):
             if not file.is_file() or file.name.startswith(".") or file.name.endswith(".part"):

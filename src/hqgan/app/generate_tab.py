@@ -3,6 +3,7 @@
 import importlib.util
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ from hqgan.models.walking import LEAST_TRUNCATION, NO_TRUNCATION
 
 DEVICES = ("fake_marrakesh", "fake_fez", "fake_torino", "fake_brisbane", "fake_sherbrooke")
 FIRST_COUNT, FIRST_SHOTS, FIRST_STEPS = 8, 1024, 8
-COLUMNS = 8
+COLUMNS = 6
 NO_NOISE = "Noise of devices needs the extra quantum: pip install 'hqgan[quantum]'."
 
 
@@ -73,14 +74,18 @@ def backend_note(model: Model) -> str:
 
 @dataclass(frozen=True)
 class GenerateTab:
-    """The parts of the tab that others change when another generator is taken."""
+    """What others do with the tab when another generator is taken.
 
-    head: Any
-    notice: Any
+    Attributes:
+        changing: the parts that `renewed` gives new values.
+        then_make: called with an event, makes the first images after it.
+    """
+
     changing: list[Any]
+    then_make: Callable[[Any], None]
 
 
-def build(sessions: Sessions, model: Model, head: Any, notice: Any) -> GenerateTab:
+def build(page: Any, sessions: Sessions, model: Model, head: Any, notice: Any) -> GenerateTab:
     """Lay out the tab for the generator that is shown first; called within a tab of a page."""
     import gradio as gr
 
@@ -93,11 +98,11 @@ def build(sessions: Sessions, model: Model, head: Any, notice: Any) -> GenerateT
             count = gr.Slider(
                 1, MOST_IMAGES, FIRST_COUNT, step=1, label="Images", buttons=[], elem_id="count"
             )
-            with gr.Row():
+            with gr.Row(elem_classes="hq-end"):
                 seed = gr.Number(
                     0, label="Seed", precision=0, minimum=0, maximum=SEEDS[1], min_width=120
                 )
-                another = gr.Button("Another seed", size="sm", min_width=120)
+                another = gr.Button("Another seed", size="md", min_width=120)
             truncation = gr.Slider(
                 LEAST_TRUNCATION,
                 NO_TRUNCATION,
@@ -119,7 +124,9 @@ def build(sessions: Sessions, model: Model, head: Any, notice: Any) -> GenerateT
             said = gr.HTML('<p class="hq-note">Choose a class and make images.</p>', elem_id="said")
             gallery = gr.Gallery(
                 label="Synthetic images",
+                show_label=False,
                 columns=COLUMNS,
+                height="auto",
                 format="png",
                 allow_preview=False,
                 object_fit="contain",
@@ -133,13 +140,13 @@ def build(sessions: Sessions, model: Model, head: Any, notice: Any) -> GenerateT
     with gr.Column(visible=False) as details:
         gr.HTML('<h2 class="hq-part">The chosen image</h2>')
         with gr.Row(equal_height=False):
-            streams = gr.HTML(elem_id="streams")
-            nearest = gr.HTML(elem_id="nearest")
+            streams = gr.HTML(elem_id="streams", min_width=320)
+            nearest = gr.HTML(elem_id="nearest", min_width=320)
         gr.HTML('<h2 class="hq-part">Its circuits</h2>')
         site = gr.Dropdown([("Site 1", 0)], value=0, label="Circuit", elem_id="site")
         circuit = gr.HTML(elem_id="circuit")
     gr.HTML('<h2 class="hq-part">Walk between two seeds</h2>')
-    with gr.Row():
+    with gr.Row(elem_classes="hq-end"):
         first = gr.Number(0, label="From seed", precision=0, minimum=0, maximum=SEEDS[1])
         second = gr.Number(1, label="To seed", precision=0, minimum=0, maximum=SEEDS[1])
         steps = gr.Slider(*STEPS, FIRST_STEPS, step=1, label="Images of the walk", buttons=[])
@@ -211,19 +218,32 @@ def build(sessions: Sessions, model: Model, head: Any, notice: Any) -> GenerateT
 
     kind.change(on_kind, kind, [shots, device], show_progress="hidden", **named)
     another.click(lambda: secrets.randbelow(1_000_000), None, seed, show_progress="hidden", **named)
-    made = go.click(on_make, controls, [said, gallery, download, details], **one)
-    about = [streams, site, circuit]
-    looked = gallery.select(on_select, None, None, show_progress="hidden", **named)
-    for event in (made, looked):
+    made: dict[str, Any] = {
+        "fn": on_make,
+        "inputs": controls,
+        "outputs": [said, gallery, download, details],
+        **one,
+    }
+
+    def then_look(event: Any) -> None:
+        about = [streams, site, circuit]
         event.success(on_shown, None, about, show_progress="minimal", **one)
         event.success(on_nearest, None, nearest, show_progress="minimal", **named)
+
+    def then_make(event: Any) -> None:
+        then_look(event.success(**made))
+
+    then_look(go.click(**made))
+    # Those who come would rather look than read: the first images are there before a click.
+    then_look(page.load(**made))
+    then_look(gallery.select(on_select, None, None, show_progress="hidden", **named))
     site.input(on_site, site, circuit, show_progress="minimal", **one)
     walk.click(
         on_walk, [chosen, first, second, steps, truncation, kind, shots, device], strip, **one
     )
     changing = [head, notice, chosen, truncation, kind, shots, device, note]
     changing += [said, gallery, download, details, strip]
-    return GenerateTab(head, notice, changing)
+    return GenerateTab(changing, then_make)
 
 
 def renewed(model: Model) -> list[Any]:

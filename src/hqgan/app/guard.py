@@ -16,10 +16,10 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 NEEDED = re.compile(
-    r"/(?:|config/?|theme\.css|favicon\.ico|robots\.txt|login/?|logout|manifest\.json"
-    r"|(?:static|assets|svelte)/[\w./@+-]+"
-    r"|gradio_api/(?:queue/(?:join|data)|upload|upload_progress|cancel|reset/?|theme\.css"
-    r"|startup-events|login_check/?|user/?|app_id/?|info/?|heartbeat/[\w-]+|file=.+))"
+    r"/(?:|config/?|theme\.css|favicon\.ico|robots\.txt|login/?|logout"
+    r"|(?:static|assets)/[\w./@+-]+"
+    r"|gradio_api/(?:queue/(?:join|data)|upload|upload_progress|cancel|reset/?"
+    r"|startup-events|heartbeat/[\w-]+|file=.+))"
 )
 MOST_JSON = 1_000_000  # bytes of a request that is no upload
 OVERHEAD = 100_000  # bytes of an upload beyond the file

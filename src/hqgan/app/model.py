@@ -39,13 +39,18 @@ class Model:
         """Whether truncation means anything to its latents."""
         return has_normal_latents(self.generator)
 
+    @property
+    def source(self) -> str:
+        """Whom to cite for the training data, as far as that is known."""
+        origin = self.about.origin
+        return origin.source.replace("*", "") if origin else ""  # kept in Markdown
+
     def credit(self) -> str:
         """Whose licence its pictures carry, as far as that is known."""
         origin = self.about.origin
         if origin is None:
             return "The licence of the images it was trained on extends to them."
-        source = f" Source: {origin.source}" if origin.source else ""
-        return f"Learned from {origin.data} ({origin.licence}).{source}"
+        return f"Learned from {origin.data} ({origin.licence}), whose licence extends to them."
 
 
 def open_model(path: Path, name: str) -> Model:

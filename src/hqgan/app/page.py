@@ -18,7 +18,7 @@ def build(settings: Settings, model: Model, sessions: Sessions, trainings: Train
         notice = gr.HTML(showing.notice_html(model), elem_id="notice")
         with gr.Tabs() as tabs:
             with gr.Tab("Generate", id=training_tab.TAB):
-                shown = generate_tab.build(sessions, model, head, notice)
+                shown = generate_tab.build(blocks, sessions, model, head, notice)
             with gr.Tab("Your images", id="own"):
                 training_tab.build(sessions, trainings, settings, tabs, shown)
 

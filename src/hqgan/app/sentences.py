@@ -4,6 +4,7 @@ import functools
 import logging
 import re
 from collections.abc import Callable
+from html import escape
 from typing import Any, TypeVar
 
 from hqgan.errors import HqganError
@@ -48,6 +49,9 @@ def spoken(function: Function) -> Function:
         except Exception:
             log.exception("a request failed in %s", function.__name__)
             text = UNEXPECTED
-        raise gradio.Error(text, duration=15, title="Not done", print_exception=False) from None
+        # The page reads it as HTML, and names in it are those of files.
+        raise gradio.Error(
+            escape(text, quote=False), duration=15, title="Not done", print_exception=False
+        ) from None
 
     return handler  # type: ignore[return-value]

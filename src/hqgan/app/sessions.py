@@ -28,6 +28,7 @@ class Session:
         selected: which of them was looked at last.
         data: the unpacked upload, and how many images the train split of it has.
         job: the latest training.
+        packed: a training that is over, and its run as a zip.
     """
 
     folder: Path
@@ -38,6 +39,7 @@ class Session:
     data: Path | None = None
     train_images: int = 0
     job: Job | None = None
+    packed: tuple[Job, Path] | None = None
     used: float = field(default_factory=time.monotonic)
     left: float | None = None
     lock: threading.RLock = field(default_factory=threading.RLock)
@@ -46,6 +48,12 @@ class Session:
     def cache(self) -> Path:
         """Where what is made of the upload is kept: with it, not in the cache of the user."""
         return self.folder / "cache"
+
+    def show(self, model: Model, training_images: TrainingImages) -> None:
+        """Take another generator into the first tab."""
+        with self.lock:
+            self.model, self.training_images = model, training_images
+            self.made, self.selected = None, 0
 
     def new_folder(self, name: str) -> Path:
         """A path in the session's folder where nothing is yet."""
@@ -104,6 +112,10 @@ class Sessions:
         for name in excess:
             self.end(name)
         return session
+
+    def reset(self, session: Session) -> None:
+        """Show again what every session shows at first."""
+        session.show(*self.first())
 
     def leave(self, word: str | None) -> None:
         """The page was closed, or its connection broke: the session ends unless it comes back."""

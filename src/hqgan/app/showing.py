@@ -22,10 +22,13 @@ KINDS = {"zeros": "quantum stream off (zeros)", "shuffled": "quantum stream of a
 def head_html(model: Model) -> str:
     """What generator this is."""
     about = model.about
+    source = (
+        f"<p>Source of its training data: {escape(words)}</p>" if (words := model.source) else ""
+    )
     return (
         f'<div class="hq-head"><h1>hqgan: {escape(model.name)}</h1><p>{escape(about.generator)}, '
         f"{model.generator.size} pixels, {len(about.classes)} classes, trained for "
-        f"{about.images_seen:,} images.</p></div>"
+        f"{about.images_seen:,} images.</p>{source}</div>"
     )
 
 
@@ -67,6 +70,13 @@ def order_words(made: Made, seconds: float) -> str:
 
 
 def captions(model: Model, made: Made) -> list[str]:
+    """One for each image: its number, after its class where there are several."""
+    if made.order.class_name is not None:
+        return [f"image {i}" for i in made.numbers]
+    return image_names(model, made)
+
+
+def image_names(model: Model, made: Made) -> list[str]:
     """One for each image: class and number."""
     classes = model.about.classes
     return [f"{classes[y]} {i}" for y, i in zip(made.labels, made.numbers, strict=True)]
@@ -85,7 +95,7 @@ def chosen_made(session: Session, i: object) -> tuple[Made, int]:
 def selected_html(session: Session, i: object) -> str:
     """A picture, and what becomes of it without its quantum stream."""
     made, i = chosen_made(session, i)
-    model, name = session.model, captions(session.model, made)[i]
+    model, name = session.model, image_names(session.model, made)[i]
     figures = [figure(made.images[i], f"Synthetic image {name}", f"{name}, as made")]
     if model.without_stream:
         return side_by_side(figures) + sentences([model.without_stream])
@@ -99,7 +109,7 @@ def selected_html(session: Session, i: object) -> str:
 def nearest_html(session: Session, i: object) -> str:
     """The training image nearest to a picture, or a sentence why there is none."""
     made, i = chosen_made(session, i)
-    name = captions(session.model, made)[i]
+    name = image_names(session.model, made)[i]
     try:
         found = session.training_images.nearest(made.images[i])
     except HqganError as error:
@@ -139,12 +149,12 @@ def circuit_html(session: Session, i: object, k: object) -> str:
     all_sites = sites(session.model, made, i)
     if not isinstance(k, int) or isinstance(k, bool) or not 0 <= k < len(all_sites):
         raise UsageError(f"There are {len(all_sites)} circuits; choose one of the list.")
-    site, name = all_sites[k], captions(session.model, made)[i]
-    title = f"{site.name}; {name}, {backend_words(made.order.backend)}"
-    drawing = as_png(site.figure(title))
+    site, name = all_sites[k], image_names(session.model, made)[i]
+    # No class in it: matplotlib reads dollar signs as mathematics, and its font lacks scripts.
+    drawing = as_png(site.figure(f"{site.name}, {backend_words(made.order.backend)}"))
     alt = (
-        f"Circuit of {site.circuit.qubits} qubits and {len(site.circuit.operations)} gates with "
-        "its angles; its values are in the table below"
+        f"Circuit of {name}, {site.circuit.qubits} qubits and {len(site.circuit.operations)} "
+        "gates, with its angles; its values are in the table below"
     )
     return scrolled(drawing, alt, "Drawing of the circuit") + numbers_html(site)
 

@@ -4,6 +4,7 @@ The process is `hqgan train`; its metrics.jsonl tells how far it is, SIGINT make
 Whatever becomes of it, the page lives.
 """
 
+import logging
 import os
 import signal
 import subprocess
@@ -18,15 +19,17 @@ from pathlib import Path
 from typing import Any
 
 from hqgan.app.limits import MOST_SECONDS, WAITING
-from hqgan.app.sentences import sentence
+from hqgan.app.sentences import UNEXPECTED, sentence
 from hqgan.errors import HqganError, UsageError
 from hqgan.models import snapshots
-from hqgan.training.runs import METRICS, read_records
+from hqgan.training.runs import CONFIG, METRICS, STATE, read_records
 
 PATIENCE = 120.0  # seconds for a process to save after SIGINT, before it is killed
 NICE = 10  # the page comes first
 INTERRUPTED = 130
 LOG = "training.log"
+
+log = logging.getLogger("hqgan.app")
 
 
 class Stage(Enum):
@@ -105,6 +108,17 @@ class Job:
         except OSError:  # not there yet, or the session has ended
             return []
 
+    def since_record(self) -> float:
+        """Seconds since the last line of metrics.jsonl; 0 where there is none."""
+        with suppress(OSError):
+            return max(0.0, time.time() - (self.wish.run / METRICS).stat().st_mtime)
+        return 0.0
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether there is a run to take away or to go on with."""
+        return (self.wish.run / CONFIG).is_file() and (self.wish.run / STATE).is_file()
+
     def grid(self) -> Path | None:
         """The newest sheet of samples, one row a class."""
         # Names are numbers of thousands, of equal width; a ".5" comes after the whole ones.
@@ -117,7 +131,7 @@ class Job:
         found = snapshots(self.wish.run)
         return found[-1] if found else None
 
-    def log(self) -> str:
+    def said(self) -> str:
         """What the process said on stderr."""
         with suppress(OSError):
             return (self.wish.cache / LOG).read_text(encoding="utf-8", errors="replace")
@@ -202,8 +216,9 @@ class Trainings:
                 job.stage, job.began = Stage.RUNNING, time.monotonic()
             try:
                 stage, problem = self._run(job)
-            except Exception as error:  # the queue must go on whatever happens to one
-                stage, problem = Stage.FAILED, sentence(HqganError(f"it could not start: {error}"))
+            except Exception:  # the queue must go on whatever happens to one
+                log.exception("a training could not start")
+                stage, problem = Stage.FAILED, UNEXPECTED
             with self._changed:
                 job.stage, job.problem, job.ended = stage, problem, time.monotonic()
                 self._jobs.popleft()
@@ -214,13 +229,13 @@ class Trainings:
         wish.cache.mkdir(parents=True, exist_ok=True)
         wish.run.parent.mkdir(parents=True, exist_ok=True)
         environment = {**os.environ, "HQGAN_CACHE": str(wish.cache), "COLUMNS": "200"}
-        with (wish.cache / LOG).open("wb") as log:
+        with (wish.cache / LOG).open("wb") as said:
             # A group of its own: Ctrl-C in the server's terminal is for the server to pass on.
             process = subprocess.Popen(
                 wish.command(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=log,
+                stderr=said,
                 env=environment,
                 start_new_session=True,
             )
@@ -254,8 +269,11 @@ def _insist(job: Job) -> None:
 
 def explanation(job: Job, code: int) -> str:
     """Why a training failed, as `hqgan train` said it, without the server's paths."""
-    errors = [line for line in job.log().splitlines() if line.startswith("error: ")]
+    log.error("a training ended with exit code %d: %s", code, job.said()[-4000:])
+    errors = [line for line in job.said().splitlines() if line.startswith("error: ")]
     if not errors:
-        return f"The training ended unexpectedly (exit code {code}); the server's log may say why."
+        return (
+            f"The training ended unexpectedly (exit code {code}); the server's log has the details."
+        )
     known = {str(job.wish.data): "your images", str(job.wish.run): "the run"}
     return sentence(HqganError(errors[-1].removeprefix("error: ")), known)

@@ -126,9 +126,7 @@ def take(session: Session) -> None:
         )
     model = open_model(job.snapshot, "your generator")
     images = TrainingImages(model, job.wish.run, data=str(job.wish.data), cache=session.cache)
-    with session.lock:
-        session.model, session.training_images = model, images
-        session.made, session.selected = None, 0
+    session.show(model, images)
 
 
 def finished(session: Session) -> Job:
@@ -141,13 +139,16 @@ def finished(session: Session) -> Job:
 
 
 def packed(session: Session) -> Path:
-    """The run of a session as a zip."""
+    """The run of a session as a zip, written once."""
     job = finished(session)
+    if session.packed is not None and session.packed[0] is job:
+        return session.packed[1]
     licence = "The licence of the images it was trained on extends to it and to what it makes."
     if job.snapshot is not None and (origin := read_about(job.snapshot).origin):
         licence = f"{origin.terms('this run and what it makes')} So does that of your images."
     into = session.new_folder("hqgan-run.zip")
-    return zip_run(job.wish.run, job.wish.data, into, run_card(job, licence))
+    session.packed = job, zip_run(job.wish.run, job.wish.data, into, run_card(job, licence))
+    return into
 
 
 def build(
@@ -195,6 +196,7 @@ def build(
     progress = gr.HTML(elem_id="progress")
     with gr.Row(visible=False) as results:
         use = gr.Button("Use this generator", variant="primary", elem_id="use")
+        back = gr.Button(f"Back to {settings.name}", elem_id="back")
         save = gr.DownloadButton("Download the run as zip", elem_id="save")
     timer = gr.Timer(POLL, active=False)
 
@@ -232,7 +234,7 @@ def build(
         if job is None:
             return "", gr.Timer(active=False), gr.Button(), gr.Button(), gr.Row(), gr.Button()
         over = job.stage.is_over
-        ready = over and job.wish.run.is_dir() and any(job.wish.run.glob("config.yaml"))
+        ready = over and job.is_kept
         return (
             job_html(job, trainings.ahead_of(job)),
             gr.Timer(active=not over),
@@ -248,6 +250,12 @@ def build(
         take(session)
         return [gr.Tabs(selected=TAB), *renewed(session.model)]
 
+    @spoken
+    def on_back(request: gr.Request) -> Any:
+        session = sessions.of(request.session_hash)
+        sessions.reset(session)
+        return [gr.Tabs(selected=TAB), *renewed(session.model)]
+
     seen = [progress, timer, go, stop, results, save]
     file.upload(on_upload, file, [file, findings, wishes], **named, concurrency_limit=2)
     init.change(
@@ -260,4 +268,5 @@ def build(
     go.click(on_train, [init, size, kimg, seed], seen, **named)
     stop.click(on_cancel, None, seen, show_progress="hidden", **named)
     timer.tick(on_tick, None, seen, show_progress="hidden", **named, concurrency_limit=None)
-    use.click(on_use, None, [tabs, *shown.changing], **named)
+    for button, taken in ((use, on_use), (back, on_back)):
+        shown.then_make(button.click(taken, None, [tabs, *shown.changing], **named))

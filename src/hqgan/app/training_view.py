@@ -31,8 +31,7 @@ def seen_now(job: Job, records: list[dict]) -> tuple[int, bool]:
     seen = int(last["images_seen"])
     if job.stage is not Stage.RUNNING:
         return min(seen, job.goal), False
-    passed = time.monotonic() - job.began - float(last["seconds"])
-    further = min(999.0, max(0.0, passed) * float(last["images_per_second"]))
+    further = min(999.0, job.since_record() * float(last["images_per_second"]))
     return min(int(seen + further), job.goal), further > 0
 
 
@@ -57,6 +56,8 @@ def words(job: Job, records: list[dict], ahead: int = 0) -> str:
         return "The training failed."
     if job.stage is Stage.STOPPING:
         return "Stopping; the state is being saved."
+    if job.stage is Stage.STOPPED and not job.is_kept:
+        return "Stopped before the first step; there is nothing to save."
     if job.stage is Stage.STOPPED:
         after = f" after about {records[-1]['images_seen']:,} images" if records else ""
         return f"Stopped{after}. What was reached is saved: {how_to_go_on(job)}"
@@ -66,7 +67,7 @@ def words(job: Job, records: list[dict], ahead: int = 0) -> str:
     seen, estimated = seen_now(job, records)
     if not records:
         passed = duration(time.monotonic() - job.began)
-        compiling = COMPILING in job.log()
+        compiling = COMPILING in job.said()
         why = " Its circuits are compiled, once on a machine." if compiling else ""
         return f"Running for {passed}. {FIRST_NUMBERS}{why}"
     rate = float(records[-1]["images_per_second"])
