@@ -18,10 +18,12 @@ import hqgan
     cli_study,
     completion,
 )
+    (,
+    cli_report,
 from hqgan import (
     (,
+    cli_app,
     cli_compare,
-    cli_report,
     cli_sample,
     cli_study,
 )
@@ -300,6 +302,7 @@ app.command(epilog="Example: hqgan export --pretrained ham10000-64 --out exporte
     cli_export.export
 )
 app.command(epilog="Example: hqgan report runs/mine")(cli_report.report)
+app.command(epilog="Example: hqgan app runs/mine --data images/")(cli_app.app)
 
 
 def main() -> None:
