@@ -12,20 +12,14 @@ from typing import Annotated
 import typer
 
 import hqgan
+from hqgan import (
+    cli_app,
     cli_compare,
     cli_export,
+    cli_report,
     cli_sample,
     cli_study,
     completion,
-)
-    (,
-    cli_report,
-from hqgan import (
-    (,
-    cli_app,
-    cli_compare,
-    cli_sample,
-    cli_study,
 )
 from hqgan.cli_compare import Weights, chosen_extractor
 from hqgan.cli_data import (
