@@ -112,7 +112,7 @@ def test_images_are_written_and_shown(run: "hqgan.api.Trained", tmp_path: Path) 
     drawn = hqgan.sample(run, tmp_path / "out", per_class=2, quiet=True)
     assert drawn.files == 6
     assert len(list(Path(drawn).rglob("*.png"))) == 7
-    assert "6 synthetic images" in repr(drawn)
+    assert "6 images in" in repr(drawn)
     assert "data:image/png;base64," in drawn._repr_html_()
     with pytest.raises(RunError, match="is not empty"):
         hqgan.sample(run, tmp_path / "out", per_class=2)

@@ -62,11 +62,12 @@ class Drawn(Sampled):
         return self.out
 
     def __repr__(self) -> str:
-        credit = f"; {self.origin.credit()}" if self.origin else ""
-        return f"{self.files:,} synthetic images in {self.out}{credit}, not for diagnosis"
+        what = self.origin.credit() if self.origin else "synthetic images"
+        return f"{self.files:,} images in {self.out}: {what}, not for diagnosis"
 
     def _repr_html_(self) -> str:
-        return f"<p>{escape(repr(self))}</p>{shown(Path(self.grid), 'synthetic, one row a class')}"
+        rows = f"synthetic, one row each: {', '.join(k for k, n in self.per_class.items() if n)}"
+        return f"<p>{escape(repr(self))}<br>{escape(rows)}</p>{shown(Path(self.grid), rows)}"
 
 
 @dataclass(frozen=True, repr=False)

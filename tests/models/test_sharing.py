@@ -170,8 +170,8 @@ def test_what_the_hub_refuses_is_a_sentence(
         HybridQGenerator.from_pretrained("me/absent")
     with pytest.raises(RunError, match=r"me/absent cannot be had .* not downloaded before"):
         HybridQGenerator.from_pretrained("me/absent", local_files_only=True)
-    hub.files["me/other"] = {"config.json": b"{}", "model.safetensors": b""}
-    with pytest.raises(RunError, match=r"me/other has no hqgan.json"):
+    hub.files["me/other"] = {"README.md": b"", "model.safetensors": b""}
+    with pytest.raises(RunError, match="me/other is no generator of hqgan"):
         HybridQGenerator.from_pretrained("me/other")
     use("http://127.0.0.1:9", monkeypatch)  # where nobody listens
     with pytest.raises(RunError, match=r"me/lesions was not uploaded: "):
@@ -192,3 +192,17 @@ def test_a_folder_wins_over_a_name_and_a_path_is_never_looked_up_on_the_hub(
     assert local_folder(PACKAGED) == Path(PACKAGED)
     with pytest.raises(RunError, match="holds no snapshot"):
         HybridQGenerator.from_pretrained(PACKAGED)
+
+
+def test_one_that_was_built_by_hand_comes_back_without_origin(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    built = HybridQGenerator(3, 32, qubits=2, circuit_layers=1)
+    built.save_pretrained(tmp_path / "built")
+    assert {file.name for file in (tmp_path / "built").iterdir()} == SHARED - {"hqgan.json"}
+    back = HybridQGenerator.from_pretrained(tmp_path / "built")
+    assert back.about is None
+    assert same(back, built)
+    with pytest.raises(RunError, match="holds no snapshot"):
+        Generator.from_pretrained(tmp_path / "built")  # of which class?
+    with pytest.raises(RunError, match="cannot be loaded"):
+        DCGANGenerator.from_pretrained(tmp_path / "built")

@@ -56,7 +56,8 @@ class Shared(PyTorchModelHubMixin):
             RunError: nothing is there, it is damaged, or the Hub cannot be reached.
             UsageError: an unknown name, or a generator of another class.
         """
-        from hqgan.models.snapshot import load_snapshot
+        from hqgan.models.generator import Generator
+        from hqgan.models.snapshot import load_snapshot, load_weights
 
         folder = local_folder(pretrained_model_name_or_path)
         if folder is None:
@@ -68,6 +69,9 @@ class Shared(PyTorchModelHubMixin):
                 force_download=force_download,
                 local_files_only=local_files_only,
             )
+        alone = (folder / "config.json").is_file() and not (folder / ABOUT).is_file()
+        if alone and issubclass(cls, Generator) and cls is not Generator:
+            return load_weights(folder, cls).to(map_location)
         generator, about = load_snapshot(folder)
         if not isinstance(generator, cls):
             raise UsageError(
@@ -164,9 +168,9 @@ def downloaded(repo: str, **options: Any) -> Path:
         raise RunError(
             f"{repo} cannot be had from the Hugging Face Hub: {reason(error)}"
         ) from error
-    if not (folder / ABOUT).is_file():
+    if not (folder / "config.json").is_file():
         raise RunError(
-            f"{repo} has no {ABOUT} and is no generator of hqgan; one is shared with "
+            f"{repo} is no generator of hqgan; one is shared with "
             f"hqgan.load(RUN).push_to_hub({repo!r})"
         )
     return folder

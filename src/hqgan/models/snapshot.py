@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -18,6 +19,8 @@ from hqgan.models.about import ABOUT, About, damaged, read_about
 from hqgan.models.card import read_card
 from hqgan.models.generator import Generator
 from hqgan.models.registry import GENERATORS
+
+Built = TypeVar("Built", bound=Generator)
 
 
 def save_snapshot(generator: Generator, folder: Path, about: About) -> None:
@@ -40,19 +43,33 @@ def load_snapshot(path: Path) -> tuple[Generator, About]:
     """
     folder = find_snapshot(path)
     about = read_about(folder)
+    generator = load_weights(folder, GENERATORS.get(about.generator))
+    if generator.classes != len(about.classes):
+        names = f"{ABOUT} names {len(about.classes)} classes of {generator.classes}"
+        raise damaged(folder, ValueError(names))
+    generator.about = about
+    return generator, about
+
+
+def load_weights(folder: Path, kind: type[Built] | None) -> Built:
+    """A generator in eval mode from config.json and model.safetensors, which suffice for that.
+
+    Raises:
+        RunError: they are damaged or of another generator, or there is no such `kind`.
+    """
     try:
+        if kind is None:
+            raise ValueError(f"{ABOUT} names a generator that this version does not know")
         arguments = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        generator = GENERATORS[about.generator](**arguments)
+        generator = kind(**arguments)
         load_model(generator, folder / "model.safetensors")
-        if generator.classes != len(about.classes):
-            raise ValueError(f"{ABOUT} names {len(about.classes)} classes of {generator.classes}")
         broken = [name for name, w in generator.state_dict().items() if not w.isfinite().all()]
         if broken:
             raise ValueError(f"{broken[0]} is NaN or infinite")
     except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
         raise damaged(folder, error) from error
-    generator.about, generator.card = about, read_card(folder)
-    return generator.eval(), about
+    generator.card = read_card(folder)
+    return generator.eval()
 
 
 def find_snapshot(path: Path) -> Path:
