@@ -14,7 +14,7 @@ from hqgan.data.leaks import missing_classes, require_separate
 from hqgan.errors import DataError, Interrupted, RunError, UsageError
 from hqgan.evaluation.run import data_of
 from hqgan.models import About, find_snapshot, load_snapshot
-from hqgan.pretrained import locate
+from hqgan.pretrained import is_packaged, locate
 from hqgan.schema import Config
 from hqgan.training import Callbacks, train
 from hqgan.training.classification import ClassifierRecipe
@@ -325,8 +325,9 @@ def wanted(real: Dataset, rule: str | int) -> list[int]:
 def require_classes(run: Path, about: About, real: Dataset) -> None:
     """Raise DataError unless the run makes these classes."""
     if about.classes != real.classes:
+        name = run.name if is_packaged(run) else run
         raise DataError(
-            f"{run} makes {', '.join(about.classes)}, but the data has the classes "
-            f"{', '.join(real.classes)}; train on these data (leave out --run and --pretrained; "
-            "--init starts from other classes too), or name those of the run with --data"
+            f"{name} makes {', '.join(about.classes)}, but the data has the classes "
+            f"{', '.join(real.classes)}; train on these data (leave out --run and "
+            "--pretrained; --init starts from other classes too), or rename the class folders"
         )
