@@ -8,7 +8,7 @@ from hqgan.report.comparison_command import again, comparison_provenance
 from hqgan.report.comparison_figures import PER_CLASS, curve_figure, sample_figure
 from hqgan.report.markdown import reproduction
 from hqgan.report.page import PURPOSE, as_png, html_page, writing_to
-from hqgan.report.pieces import chart, inline, missing, paragraph, section
+from hqgan.report.pieces import chart, inline, missing, paragraph, scrolled, section
 from hqgan.report.pieces import table as table_of
 from hqgan.report.statements import (
     CLASS_DIFFERENCES,
@@ -45,17 +45,19 @@ COLUMNS = (
 def comparison_page(table: Comparison, chosen: Plan, out: Path) -> list[Path]:
     """Write comparison.json, .csv and .html, curves.png and samples.png into `out`; returns them.
 
-    On test they are comparison-final.*; the two pictures are those of val in either case. A named
-    table (see `hqgan.tables`) is written as NAME.md or NAME-final.md as well.
+    On test they are comparison-final.*, and the two pictures stay those of val. A named table (see
+    `hqgan.tables`) is written as NAME.md or NAME-final.md as well.
 
     Raises:
         RunError: where the folder cannot be written.
     """
     with writing_to(out):
         files = list(table.save(out))
-        for name, figure in ((CURVES, curve_figure(table)), (SAMPLES, sample_figure(chosen))):
-            files.append(out / name)
-            files[-1].write_bytes(as_png(figure))
+        pictures = {CURVES: lambda: curve_figure(table), SAMPLES: lambda: sample_figure(chosen)}
+        for name, figure in pictures.items():
+            if chosen.before is None or not (out / name).is_file():
+                (out / name).write_bytes(as_png(figure()))
+                files.append(out / name)
         if "table" in table.settings:
             name = table.settings["table"]["name"]
             files.append(out / f"{name}{table.stem.removeprefix('comparison')}.md")
@@ -69,13 +71,13 @@ def comparison_html(table: Comparison, folder: Path) -> str:
     """The page of a table, with the samples and the runs that lie in its folder."""
     picture = folder / SAMPLES
     samples = (
-        inline(picture.read_bytes(), samples_in_words(table))
+        scrolled(inline(picture.read_bytes(), samples_in_words(table)), "Samples of every model")
         if picture.is_file()
         else missing(f"{SAMPLES} is not there; the same command draws it:", again(table, folder))
     )
     body = "\n".join(
         [
-            section("Table", paragraph(preface(table)), html_table(table)),
+            section("Table", paragraph(preface(table)), html_table(table), html_costs(table)),
             section("Differences to hybridq", *map(paragraph, table.sentences)),
             section(
                 "Kernel distance over images seen",
@@ -138,21 +140,23 @@ def curves_told(table: Comparison) -> str:
 
 
 def html_table(table: Comparison) -> str:
-    """A row a model: costs, clock, and every recipe over all classes."""
+    """A row a model: every recipe over all classes, below the floor of real images."""
     recipes, comparison = recipes_shown(table), asdict(table)
-    heads = [*(head for head, _ in COLUMNS), *recipes, f"images to {RIVAL}'s best", "remarks"]
+    heads = ["model", *recipes, f"images to {RIVAL}'s best", "remarks"]
     floors = {r["recipe"]: r["floor"] for m in table.models for r in overall(m)}
-    lines = [[""] * len(heads)]
-    lines[0][0] = "floor (real images)"
-    for i, recipe in enumerate(recipes):
-        lines[0][len(COLUMNS) + i] = number(floors[recipe])
+    lines = [["floor (real images)", *(number(floors[recipe]) for recipe in recipes), "", ""]]
     for model in table.models:
         found = {r["recipe"]: r for r in overall(model)}
         values = [with_interval(found.get(recipe)) for recipe in recipes]
-        line = [*(number(model.get(key)) for _, key in COLUMNS), *values]
         said = "; ".join([*marks(comparison, model), *model["stopped"]])
-        lines.append([*line, to_rival(comparison, model), said])
-    return table_of("Costs, clock and every recipe over all classes", heads, lines)
+        lines.append([model["model"], *values, to_rival(comparison, model), said])
+    return table_of("Every recipe over all classes", heads, lines)
+
+
+def html_costs(table: Comparison) -> str:
+    """A row a model: what it stores, what an image takes, how fast it is, what it has seen."""
+    lines = [[number(model.get(key)) for _, key in COLUMNS] for model in table.models]
+    return table_of("Sizes, costs and clock", [head for head, _ in COLUMNS], lines)
 
 
 def recipes_shown(table: Comparison) -> list[str]:
@@ -161,21 +165,20 @@ def recipes_shown(table: Comparison) -> list[str]:
 
 
 def html_classes(table: Comparison) -> str:
-    """A row a model, a column a class: the kernel distance of each class by itself."""
-    names = list(
-        dict.fromkeys(
-            (r["recipe"], r["class"]) for m in table.models for r in m["recipes"] if r["class"]
-        )
-    )
-    lines = []
+    """A table a recipe, a row a model, a column a class: each class by itself."""
+    names: dict[str, dict[str, None]] = {}  # recipe to its classes, in order
     for model in table.models:
-        found = {(r["recipe"], r["class"]): r for r in model["recipes"] if r["class"]}
-        cells = (with_interval(found.get(name)) for name in names)
-        lines.append([model["model"], *cells])
-    heads = [f"{recipe} {name}" for recipe, name in names]
-    if not names:
-        return paragraph("not defined here")
-    return table_of("Each recipe of each class", ["model", *heads], lines)
+        for one in model["recipes"]:
+            if one["class"]:
+                names.setdefault(one["recipe"], {})[one["class"]] = None
+    tables = []
+    for recipe, classes in names.items():
+        lines = []
+        for model in table.models:
+            found = {r["class"]: r for r in model["recipes"] if r["recipe"] == recipe}
+            lines.append([model["model"], *(with_interval(found.get(name)) for name in classes)])
+        tables.append(table_of(f"{recipe} of each class", ["model", *classes], lines))
+    return "\n".join(tables) if tables else paragraph("not defined here")
 
 
 def html_differences(table: Comparison) -> str:

@@ -28,7 +28,7 @@ def curve_figure(table: Comparison) -> "Figure":
     from matplotlib.figure import Figure
 
     with rc_context(STYLE):
-        figure = Figure(figsize=(11, 6))
+        figure = Figure(figsize=(9, 4.8))
         FigureCanvasAgg(figure)
         axis = figure.subplots()
         drawn = [m for m in table.models if m["curve"]]

@@ -1,6 +1,9 @@
 """`hqgan report`: what a folder holds, and its page, written whole or not at all."""
 
-from collections.abc import Callable
+import errno
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,33 +72,43 @@ def report(
         DataError: `data` cannot be read, or are not those of the run.
     """
     kind = kind_of(path)
+    file = destination(path, out)
     page = (
         run_html(path, data=data, label=label, seed=seed, progress=progress)
         if kind == "run"
         else PAGES[kind](path)
     )
-    return Report(kind, written(page, destination(path, out)))
+    with explained(file):  # a class's folder may be named in bytes that no text has
+        write_atomically(file, page.encode("utf-8", "replace"))
+    return Report(kind, file)
 
 
 def destination(path: Path, out: Path | None) -> Path:
-    """The page's file; UsageError for a folder."""
-    if out is None:
-        return Path(f"{path.name}-{NAME}") if is_packaged(path) else path / NAME
-    if out.is_dir():
-        raise UsageError(f"{out} is a folder; --out names the page, such as {out / NAME}")
-    return out
+    """The page's file, in a folder that is there and can be written to.
 
-
-def written(page: str, file: Path) -> Path:
-    """The page on disk; a class's folder may be named in bytes that no text has."""
-    try:
+    Raises:
+        UsageError: `out` is a folder.
+        RunError: the folder cannot be made, or not be written to.
+    """
+    file = out or (Path(f"{path.name}-{NAME}") if is_packaged(path) else path / NAME)
+    if file.is_dir():
+        raise UsageError(f"{file} is a folder; --out names the page, such as {file / NAME}")
+    with explained(file):
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(file, page.encode("utf-8", "replace"))
+        if not os.access(file.parent, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    return file
+
+
+@contextmanager
+def explained(file: Path) -> Iterator[None]:
+    """Inside, what cannot be written is a RunError."""
+    try:
+        yield
     except OSError as error:
         raise RunError(
             f"cannot write {file}: {error.strerror}; name another place with --out FILE"
         ) from error
-    return file
 
 
 def kind_of(path: Path) -> str:
@@ -112,12 +125,11 @@ def kind_of(path: Path) -> str:
             return kind
     if snapshots(path):
         return "run"
-    for names, what in UNFINISHED.items():
-        if all((path / name).is_file() for name in names):
+    for name, what in UNFINISHED.items():
+        if (path / name).is_file():
             raise RunError(f"{path} holds {what}")
-    inside = sorted(
-        file.parent for names in KINDS.values() for n in names for file in path.glob(f"*/{n}")
-    )
+    known = [name for names in KINDS.values() for name in names]
+    inside = sorted(file.parent for name in known for file in path.glob(f"*/{name}"))
     if inside:
         raise RunError(
             f"{path} is no folder of results, but {inside[0]} in it is; name that one: "
@@ -180,7 +192,7 @@ PAGES: dict[str, Callable[[Path], str]] = {
     "probe": probe_of,
 }
 UNFINISHED = {
-    (PROTOCOL,): "a study that is not finished; the command that began it continues",
-    (SETTINGS,): "a comparison that is not finished; the command that began it continues",
-    (ORDER,): "an order whose results are not there yet; `hqgan hardware collect` fetches them",
+    PROTOCOL: "a study that is not finished; the command that began it continues",
+    SETTINGS: "a comparison that is not finished; the command that began it continues",
+    ORDER: "an order whose results are not there yet; `hqgan hardware collect` fetches them",
 }

@@ -287,4 +287,6 @@ def label_rows(axis: "Axes", names: list[str]) -> None:
     """A name a row, the first on top."""
     axis.set_yticks(range(len(names)), names)
     axis.set_ylim(len(names) - 0.5, -0.5)
-    axis.set_xlim(left=min(0, axis.get_xlim()[0]))
+    left, right = axis.get_xlim()
+    left = min(0, left)
+    axis.set_xlim(left, right + 0.05 * (right - left))

@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+import shlex
 from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
@@ -14,6 +15,9 @@ from hqgan.report.svg import as_svg
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+NUMBERS = re.compile(r"[-–−+<>\d.,%e \[\]()]{1,40}")
+SHORT = 30  # characters of a cell that needs no room of its own
+LINE = 76  # characters of a command that needs no second one
 FINE = 64  # pixels; smaller photographs are enlarged
 
 
@@ -61,10 +65,11 @@ def scrolled(inside: str, label: str, kind: str = "wide") -> str:
 
 def table(caption: str, heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """A table of plain texts; the first cell of a line names it."""
-    head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in heads)
+    names = (escape(cell).replace("_", "_<wbr>") for cell in heads)
+    head = "".join(f'<th scope="col">{name}</th>' for name in names)
     body = "\n".join(
         f'<tr><th scope="row">{escape(line[0])}</th>'
-        + "".join(f"<td>{escape(cell)}</td>" for cell in line[1:])
+        + "".join(datum(cell) for cell in line[1:])
         + "</tr>"
         for line in lines
     )
@@ -75,15 +80,35 @@ def table(caption: str, heads: Sequence[str], lines: Sequence[Sequence[str]]) ->
     )
 
 
-def details(summary: str, inside: str, *, shown: bool = False) -> str:
-    """A part that opens on demand; printed, it is open."""
+def datum(cell: str) -> str:
+    """A cell; numbers stay in one line, whatever the width, and sentences get some."""
+    kind = ' class="text"' if len(cell) > SHORT else ""
+    kind = ' class="n"' if NUMBERS.fullmatch(cell) else kind
+    return f"<td{kind}>{escape(cell)}</td>"
+
+
+def details(summary: str, inside: str, *, shown: bool = False, printed: bool = True) -> str:
+    """A part that opens on demand; on paper it is open, or not there."""
     state = " open" if shown else ""
+    state += "" if printed else ' class="screen"'
     return f"<details{state}><summary>{escape(summary)}</summary>\n{inside}</details>"
 
 
 def command(text: str, label: str) -> str:
-    """What is to be typed."""
-    return scrolled(f"<pre><code>{escape(text)}</code></pre>", label, "code")
+    """What is to be typed, a line an option where it is long."""
+    if len(text) > LINE:
+        text = in_lines(text)
+    return f'<pre class="command" aria-label="{escape(label)}"><code>{escape(text)}</code></pre>'
+
+
+def in_lines(text: str) -> str:
+    """The same command over several lines, as a shell reads it."""
+    lines: list[list[str]] = [[]]
+    for word in shlex.split(text):
+        if word.startswith("--") and len(lines[0]) > 1:
+            lines.append([])
+        lines[-1].append(word)
+    return " \\\n  ".join(shlex.join(line) for line in lines)
 
 
 def chart(figure: "Figure", name: str, alt: str, caption: str = "") -> str:

@@ -46,7 +46,7 @@ def provenance(
     return section("Cost", facts(cost) if cost else "") + section(
         "Make it again",
         *made,
-        *([heading("Data"), facts(sums)] if sums else []),
+        *([heading("Identity"), facts(sums)] if sums else []),
         heading("Versions"),
         facts(list(versions.items()))
         if versions

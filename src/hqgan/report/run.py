@@ -124,7 +124,8 @@ def lead(parts: Material) -> str:
     if config and config.data.path == EMBEDDED:
         where = "the embedded synthetic lesions"
     if about is None or parts.generator is None:
-        return f"A run of {title(parts).partition(':')[0]} on {where} without a snapshot yet. {PURPOSE}"
+        preset = title(parts).partition(":")[0]
+        return f"A run of {preset} on {where} without a snapshot yet. {PURPOSE}"
     where = where or (about.origin.data if about.origin else "data that it does not name")
     size = parts.generator.size
     return (
@@ -139,7 +140,7 @@ def credit(parts: Material) -> str:
     if parts.about is None or parts.about.origin is None:
         return ""
     origin = parts.about.origin
-    return paragraph(origin.terms("these weights and what they make"))
+    return paragraph(origin.terms("these weights and what they make").replace("*", ""))
 
 
 def samples(parts: Material, data: str | None, label: str | None) -> str:
@@ -218,11 +219,13 @@ def copies(parts: Material) -> list[str]:
     return memorisation(parts.run, f"{evaluate(parts)} --privacy")
 
 
-def again(parts: Material) -> str:
-    """The command that continues the run, or makes it anew."""
+def again(parts: Material, suffix: str = "") -> str:
+    """The command that continues the run or, with a suffix of its folder, makes it again."""
     if parts.config is None:
         return "hqgan train --data DATA --out runs/mine"
-    return shell("hqgan", "train", ("--config", parts.run / CONFIG), ("--out", parts.run))
+    return shell(
+        "hqgan", "train", ("--config", parts.run / CONFIG), ("--out", f"{parts.run}{suffix}")
+    )
 
 
 def made(parts: Material) -> str:
@@ -258,8 +261,11 @@ def made(parts: Material) -> str:
     commands = []
     if config is not None:
         commands = [
-            ("From the resolved configuration:", again(parts)),
-            ("The same, by what differs from the preset:", train_command(config, run)),
+            ("From the resolved configuration, into another folder:", again(parts, "-again")),
+            (
+                "The same, by what differs from the preset:",
+                train_command(config, run.with_name(f"{run.name}-again")),
+            ),
         ]
     elif is_packaged(run):
         commands = [

@@ -41,7 +41,7 @@ def circuit(generator: Generator, about: About, seed: int) -> list[str]:
     ]
     if max(map(len, text.splitlines())) <= TEXT_WIDE:
         inside = scrolled(f"<pre>{text.translate(ESCAPES)}</pre>", "Circuit as text", "code")
-        parts.append(details("The circuit as text", inside))
+        parts.append(details("The circuit as text", inside, printed=False))
     return parts
 
 

@@ -13,6 +13,7 @@ from hqgan.report.statements import NOT_FID, NOTHING
 
 Record = Mapping[str, Any]
 
+DECADE = 10
 HEADS = ("recipe", "value [95 %]", "floor", "real images", "generated", "remark")
 NEEDED = {"snapshot", "images_seen", "curve", "recipe", "class", "value", "interval", "floor"}
 NEEDED |= {"n_real", "n_fake", "split", "extractor", "seed", "reason"}
@@ -31,7 +32,7 @@ def measurements(run: Path, snapshot: str | None, again: str) -> list[str]:
     current = [one for one in newest if snapshot in (None, one["snapshot"])]
     if not current:
         more = f" of {snapshot}" if newest else ""
-        said.append(missing(f"Nothing was measured{more} yet.", again))
+        said.append(missing(f"Nothing was measured{more} beside its floor yet.", again))
     for (name, split), own in by_place(current).items():
         said += tables_of(f"{name} on {split}", own)
     older = by_place([one for one in newest if one not in current])
@@ -153,8 +154,13 @@ def cell(one: Record | None) -> str:
     return value_of(one) + floor
 
 
+def wide(values: Sequence[float]) -> bool:
+    """Whether they want a logarithmic scale."""
+    return min(values) > 0 and max(values) > DECADE * min(values)
+
+
 def kid_curve(records: Sequence[Record], newest: Sequence[Record]) -> str:
-    """The kernel distance over images seen with its intervals, or nothing where it has no points."""
+    """The kernel distance over images seen with its intervals; nothing without points."""
     points = [
         one
         for one in latest(record for record in records if record["curve"])
@@ -177,9 +183,10 @@ def kid_curve(records: Sequence[Record], newest: Sequence[Record]) -> str:
                 axis.plot([place, place], one["interval"], color=COLOURS[0], linewidth=1.2)
         if near:
             axis.axhline(floor, color=GREY, linestyle=":", label="floor")
-        if len(points) > 1:
+        if wide(seen):
             axis.set_xscale("log")
-        if lowest > 0 and len(points) > 1:
+            axis.xaxis.set_major_formatter("{x:g}")
+        if wide([one["value"] for one in points]):
             axis.set_yscale("log")
         axis.set_xlabel("thousand images seen")
         axis.set_ylabel(f"{recipe} (lower is better)")

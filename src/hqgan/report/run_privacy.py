@@ -37,6 +37,7 @@ def one(file: Path) -> list[str]:
             ]
             for a in plain["membership"]
         ]
+        remarks = [*plain["warnings"], *plain["notes"]]
         where = f"{plain['snapshot']} on {plain['split']}"
         return [
             paragraph(f"{where}: {plain['sentence']}", "result"),
@@ -44,9 +45,7 @@ def one(file: Path) -> list[str]:
                 f"{plain['n_fake']:,} generated images against training and held-out ones "
                 f"({plain['split']}), {plain['extractor']}, seed {plain['seed']}."
             ),
-            listed([*plain["warnings"], *plain["notes"]])
-            if plain["warnings"] + plain["notes"]
-            else "",
+            listed(remarks) if remarks else "",
             table(f"Membership attacks, {where}", ["attack", "AUC [95 %]", ""], attacks)
             if attacks
             else "",

@@ -39,14 +39,13 @@ def sheet(
         pieces = [photograph(made, "generated", name)]
         if reference is not None:
             real = some_of(reference, y, seed)
-            if len(real):
-                pieces.insert(
-                    0, photograph(padded(real), f"real ({reference.split})", name, len(real))
-                )
-            else:
-                pieces.insert(
-                    0, paragraph(f"{reference.split} has no image of this class.", "missing")
-                )
+            split = reference.split
+            pieces.insert(
+                0,
+                photograph(padded(real), f"real ({split})", name, len(real))
+                if len(real)
+                else paragraph(f"{split} has no image of this class.", "missing"),
+            )
         parts.append(heading(f"{name} ({count:,} training image{'s' * (count != 1)})"))
         parts.append('<div class="sheet">' + "\n".join(pieces) + "</div>")
     return parts

@@ -33,8 +33,8 @@ def training_curves(run: Path, again: str) -> list[str]:
     if len(records) < lines:
         said.append(
             paragraph(
-                f"{METRICS} is damaged: {len(records)} of {lines} lines can be read; the curves end "
-                "there.",
+                f"{METRICS} is damaged: {len(records)} of {lines} lines can be read, and the "
+                "curves end there.",
                 "missing",
             )
         )

@@ -39,13 +39,15 @@ table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tab
 caption { text-align: left; color: var(--soft); padding: .2rem 0 .4rem; font-size: .875rem }
 td, th { padding: .35rem 1rem .35rem 0; border-bottom: 1px solid var(--line); text-align: left;
   vertical-align: top; min-width: 4.5rem; max-width: 28rem }
+.n { white-space: nowrap } .wide .text { min-width: 14rem }
 thead th { vertical-align: bottom }
 tbody th { font-weight: 600 }
 .wide, .code { overflow-x: auto; margin: .8rem 0; max-width: 100% }
 .wide:focus-visible, .code:focus-visible, a:focus-visible, summary:focus-visible {
   outline: 2px solid var(--link); outline-offset: 2px }
-.code { background: var(--tint); border: 1px solid var(--line); border-radius: 6px }
+.code, .command { background: var(--tint); border: 1px solid var(--line); border-radius: 6px }
 pre { margin: 0; padding: .7rem .9rem; width: max-content; min-width: 100% }
+.command { white-space: pre-wrap; overflow-wrap: anywhere; width: auto; margin: .5rem 0 1rem }
 code { font: .875em/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace }
 figure { margin: 1rem 0; min-width: 0 }
 figure .wide { margin: 0 }
@@ -55,6 +57,7 @@ svg { display: block; height: auto; stroke-linejoin: round; stroke-linecap: butt
 svg text { fill: currentColor }
 img { max-width: 100%; height: auto }
 .paper { background: #fff; padding: .5rem; border-radius: 6px; display: block }
+.wide .paper { min-width: 34rem; max-width: none }
 .photo { display: block; width: 100%; image-rendering: pixelated; border-radius: 3px }
 .charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(19rem, 100%), 1fr));
   gap: .5rem 1.5rem; align-items: start }
@@ -82,10 +85,12 @@ footer { margin-top: 3rem; border-top: 1px solid var(--line); font-size: .875rem
   body { font-size: 10.5pt; max-width: none; padding: 0 }
   nav { display: none }
   .wide, .code { overflow: visible }
-  .wide table { font-size: 7.5pt; width: 100% }
-  .wide td, .wide th { min-width: 0; padding-right: .5rem; overflow-wrap: anywhere }
+  .wide table { font-size: 7pt; width: 100% }
+  .wide td, .wide th { min-width: 0; padding-right: .35rem; overflow-wrap: normal }
+  .screen { display: none } .wide .paper { min-width: 0; max-width: 100% }
   .wide svg { min-width: 0 !important }
   pre { white-space: pre-wrap; width: auto }
+  .n { white-space: normal } .wide .text { min-width: 0 }
   details::details-content { content-visibility: visible; block-size: auto }
   h2, h3, caption, summary { break-after: avoid }
   figure, tr, img, .pairs li { break-inside: avoid }
