@@ -54,9 +54,16 @@ def asked(
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/theme.css", "/assets/index-1a.js", "/gradio_api/heartbeat/abc", "/gradio_api/upload_progress",
-     "/gradio_api/queue/data", "/gradio_api/file=/tmp/hqgan-app-1/gradio/a/b.png"],
-)  # fmt: skip
+    [
+        "/",
+        "/theme.css",
+        "/assets/index-1a.js",
+        "/gradio_api/heartbeat/abc",
+        "/gradio_api/upload_progress",
+        "/gradio_api/queue/data",
+        "/gradio_api/file=/tmp/hqgan-app-1/gradio/a/b.png",
+    ],
+)
 def test_what_the_page_needs_passes_and_carries_rules_for_the_browser(path: str) -> None:
     status, text, headers, _ = asked(path=path)
     assert (status, text) == (200, "page")

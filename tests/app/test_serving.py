@@ -44,9 +44,13 @@ def test_port_0_is_any_free_one() -> None:
 
 @pytest.mark.parametrize(
     ("host", "port", "kind"),
-    [("127.0.0.1", 70_000, UsageError), ("127.0.0.1", -1, UsageError), ("no such host", 0, RunError),
-     ("192.0.2.1", 0, RunError)],
-)  # fmt: skip
+    [
+        ("127.0.0.1", 70_000, UsageError),
+        ("127.0.0.1", -1, UsageError),
+        ("no such host", 0, RunError),
+        ("192.0.2.1", 0, RunError),
+    ],
+)
 def test_an_address_that_cannot_be_is_refused(host: str, port: int, kind: type[HqganError]) -> None:
     with pytest.raises(kind):
         free_port(host, port)

@@ -128,6 +128,10 @@ def bomb(file: Path) -> None:
     packed(file, good() | {"mel/bomb.png": bytes(1_900_000)})
 
 
+def too_much(file: Path) -> None:
+    packed(file, good() | {f"mel/{i}.jpg": bytes([i]) * 300_000 for i in range(8)})
+
+
 def large_image(file: Path) -> None:
     buffer = io.BytesIO()
     Image.fromarray(np.zeros((500, 500, 3), np.uint8)).save(buffer, format="PNG")
@@ -177,12 +181,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
     "too many": (many_entries, "30 files and folders"),
     "a directory without end": (countless, "files and folders"),
     "a bomb": (bomb, "times its size"),
-    "too much in all": (
-        lambda file: packed(
-            file, good() | {f"mel/x{i}.png": png(i, 500)[:1] * 300_000 for i in range(8)}
-        ),
-        "Unpacked",
-    ),  # fmt: skip
+    "too much in all": (too_much, "Unpacked"),
     "a picture too large": (large_image, "megapixels"),
     "a lie about its size": (lying, "damaged"),
     "damaged": (damaged, "damaged"),
