@@ -4,7 +4,7 @@ from typing import Any
 
 CSS = """
 .gradio-container { width: 100%; min-width: 0 !important; max-width: min(76rem, 100%) !important;
-  margin: 0 auto !important; }
+  margin: 0 auto !important; overflow: clip !important; }
 .dark { --color-accent: var(--primary-400); }
 .gradio-container .app, .gradio-container .wrap, .gradio-container main.contain,
 .gradio-container .tabs { min-width: 0 !important; max-width: 100%; }
@@ -12,6 +12,8 @@ CSS = """
 #gallery .grid-container { grid-template-columns: repeat(auto-fill, minmax(5.2rem, 1fr)); }
 #gallery .caption-label { font-size: .75rem; padding: .1rem .35rem; }
 .hq-end { align-items: flex-end !important; }
+#streams, #nearest { min-width: min(21rem, 100%) !important; }
+#notice .html-container { padding: 0; }
 #notice { position: sticky; top: 0; z-index: 20; overflow: visible; }
 .hq-head h1 { font-size: 1.5rem; font-weight: 650; margin: .4rem 0 .1rem; }
 .hq-head p { margin: .1rem 0; color: var(--body-text-color); }

@@ -1,15 +1,16 @@
 """A generator that the page shows, and which of its parts it has."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from hqgan.app.limits import MOST_IMAGES
 from hqgan.errors import HqganError
 from hqgan.evaluation.probes.streams import quantum_block
-from hqgan.models import About, Generator, find_snapshot, load_snapshot
+from hqgan.models import About, Generator, find_snapshot, latents, load_snapshot
 from hqgan.models.walking import has_normal_latents
-from hqgan.workflows.hardware.capture import quantum_layer, require_simulable
+from hqgan.workflows.hardware.capture import circuit_call, quantum_layer, require_simulable
 from hqgan.workflows.sample import spare_compilation
 
 
@@ -57,7 +58,8 @@ def open_model(path: Path, name: str) -> Model:
     """Load the newest snapshot of a run; RunError where there is none."""
     generator, about = load_snapshot(path)
     spare_compilation(generator, MOST_IMAGES)
-    without_circuits = _reason(lambda: quantum_layer(generator))
+    z, y = next(latents(generator, [0], seed=0))
+    without_circuits = _reason(lambda: circuit_call(generator, z, y))
     return Model(
         name=name,
         generator=generator,
@@ -71,9 +73,8 @@ def open_model(path: Path, name: str) -> Model:
     )
 
 
-def _reason(attempt: object) -> str:
+def _reason(attempt: Callable[[], object]) -> str:
     """What hqgan says against it, or nothing."""
-    assert callable(attempt)
     try:
         attempt()
     except HqganError as error:

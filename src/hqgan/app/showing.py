@@ -153,8 +153,8 @@ def circuit_html(session: Session, i: object, k: object) -> str:
     # No class in it: matplotlib reads dollar signs as mathematics, and its font lacks scripts.
     drawing = as_png(site.figure(f"{site.name}, {backend_words(made.order.backend)}"))
     alt = (
-        f"Circuit of {name}, {site.circuit.qubits} qubits and {len(site.circuit.operations)} "
-        "gates, with its angles; its values are in the table below"
+        f"{site.name}, of {name}: circuit of {site.circuit.qubits} qubits and "
+        f"{len(site.circuit.operations)} gates; its numbers are in the table below"
     )
     return scrolled(drawing, alt, "Drawing of the circuit") + numbers_html(site)
 

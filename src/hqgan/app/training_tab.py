@@ -196,8 +196,8 @@ def build(
     progress = gr.HTML(elem_id="progress")
     with gr.Row(visible=False) as results:
         use = gr.Button("Use this generator", variant="primary", elem_id="use")
-        back = gr.Button(f"Back to {settings.name}", elem_id="back")
         save = gr.DownloadButton("Download the run as zip", elem_id="save")
+    back = gr.Button(f"Back to {settings.name}", visible=False, elem_id="back")
     timer = gr.Timer(POLL, active=False)
 
     @spoken
@@ -248,13 +248,13 @@ def build(
     def on_use(request: gr.Request) -> Any:
         session = sessions.of(request.session_hash)
         take(session)
-        return [gr.Tabs(selected=TAB), *renewed(session.model)]
+        return [gr.Tabs(selected=TAB), gr.Button(visible=True), *renewed(session.model)]
 
     @spoken
     def on_back(request: gr.Request) -> Any:
         session = sessions.of(request.session_hash)
         sessions.reset(session)
-        return [gr.Tabs(selected=TAB), *renewed(session.model)]
+        return [gr.Tabs(selected=TAB), gr.Button(visible=False), *renewed(session.model)]
 
     seen = [progress, timer, go, stop, results, save]
     file.upload(on_upload, file, [file, findings, wishes], **named, concurrency_limit=2)
@@ -269,4 +269,4 @@ def build(
     stop.click(on_cancel, None, seen, show_progress="hidden", **named)
     timer.tick(on_tick, None, seen, show_progress="hidden", **named, concurrency_limit=None)
     for button, taken in ((use, on_use), (back, on_back)):
-        shown.then_make(button.click(taken, None, [tabs, *shown.changing], **named))
+        shown.then_make(button.click(taken, None, [tabs, back, *shown.changing], **named))

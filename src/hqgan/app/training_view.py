@@ -7,7 +7,7 @@ from hqgan.app.pictures import data_uri, loss_chart, sentences
 from hqgan.app.training_jobs import Job, Stage
 
 FIRST_NUMBERS = "The first numbers come after 1,000 images."
-COMPILING = "compiling the circuit kernel"
+STEPS, COMPILING = "training hybridq", "compiling the circuit kernel"
 
 
 def job_html(job: Job, ahead: int = 0) -> str:
@@ -66,9 +66,10 @@ def words(job: Job, records: list[dict], ahead: int = 0) -> str:
         return f"Finished: {job.goal:,} images in {duration(took)}. Use the generator, or take it."
     seen, estimated = seen_now(job, records)
     if not records:
-        passed = duration(time.monotonic() - job.began)
-        compiling = COMPILING in job.said()
-        why = " Its circuits are compiled, once on a machine." if compiling else ""
+        passed, said = duration(time.monotonic() - job.began), job.said()
+        if STEPS not in said:
+            return f"Preparing for {passed}: the images are read."
+        why = " Its circuits are compiled, once on a machine." if COMPILING in said else ""
         return f"Running for {passed}. {FIRST_NUMBERS}{why}"
     rate = float(records[-1]["images_per_second"])
     left = (job.goal - seen) / max(rate, 1e-9)
