@@ -8,12 +8,16 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import indent
+
+from matplotlib import rc_context
 
 import hqgan.quantum.ansatz as ansatz
 from hqgan.config import load_config, preset_names
 from hqgan.evaluation.costs import costs
 from hqgan.models import build_generator, parameter_count
 from hqgan.quantum import ENCODINGS, ENTANGLERS, READOUTS, ROTATIONS, Circuit, QuantumLayer, layered
+from hqgan.report.circuit_figure import circuit_figure
 
 CLASSES, SIZE = 7, 64
 QUBITS = 4  # of the circuits that show one choice
@@ -85,11 +89,18 @@ def presets(pictures: Path) -> Iterator[str]:
 
 
 def drawn(circuit: Circuit, name: str, pictures: Path, what: str) -> Iterator[str]:
+    """A picture, what it is made of, and the same as text to copy."""
     gates = Counter(operation.gate.upper() for operation in circuit.operations)
     listed = ", ".join(f"{count} {gate}" for gate, count in sorted(gates.items()))
     state = "real" if circuit.is_real else "complex"
+    file = pictures / f"{re.sub('[^a-z0-9]+', '-', name)}.svg"
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": file.name}):
+        circuit_figure(circuit).savefig(file, metadata={"Date": None})
+    alt = f"{what}: {circuit.qubits} qubits, {listed or 'no gates'}"
+    yield f"![{alt}]({pictures.name}/{file.name}){{ .circuit }}\n"
     yield f"{listed}; depth {circuit.depth}; {circuit.outputs} values; a {state} state.\n"
-    yield f"```text\n{circuit.draw()}\n```\n"
+    yield '??? note "As text"'
+    yield indent(f"```text\n{circuit.draw()}\n```\n", "    ")
 
 
 def used_by() -> str:
