@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args
 
+import nbformat
 import typer
 
 from hqgan.cli import app
@@ -44,7 +45,15 @@ def main() -> None:
         (OUT / "api" / f"{name or 'hqgan'}.md").write_text("\n".join(api(name)), encoding="utf-8")
     for source, target in FILES.items():
         (OUT / target).write_text(moved(ROOT / source), encoding="utf-8")
-    runpy.run_path(str(Path(__file__).with_name("gallery.py")))["main"](OUT)
+    script("gallery.py")["main"](OUT)
+    if not (DOCS / "notebook" / "index.md").exists():  # nobody has run it: without its pictures
+        book = nbformat.read(ROOT / "notebooks" / "hqgan.ipynb", as_version=4)
+        script("notebook.py")["write"](book, DOCS / "notebook")
+
+
+def script(name: str) -> dict[str, Any]:
+    """The names of a script beside this one."""
+    return runpy.run_path(str(Path(__file__).with_name(name)))
 
 
 # ---- the command line ----
