@@ -27,7 +27,6 @@ SHOWN = 24  # lines of a cell's text
 def main(notebook: Path) -> None:
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError
-    from traitlets.config import Config
 
     book = nbformat.read(notebook, as_version=4)
     outputs = [cell for cell in book.cells if cell.get("outputs") or cell.get("execution_count")]
@@ -36,13 +35,8 @@ def main(notebook: Path) -> None:
     # The commands of a cell (!hqgan ...) are those of this environment.
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     started = time.monotonic()
-    client = NotebookClient(
-        book,
-        timeout=60 * MINUTES,
-        kernel_name="python3",
-        resources={"metadata": {"path": notebook.parent}},
-        config=Config({"KernelManager": {"transport": "ipc"}}),  # no port, no network
-    )
+    place = {"metadata": {"path": notebook.parent}}
+    client = NotebookClient(book, timeout=60 * MINUTES, kernel_name="python3", resources=place)
     try:
         client.execute()
     except (CellExecutionError, CellTimeoutError) as error:

@@ -80,7 +80,8 @@ def commands() -> Iterator[str]:
 
 def walk(group: Any, name: str) -> Iterator[tuple[str, Any]]:
     """Every command that does something, with its full name, in the order of the help page."""
-    for verb, command in group.commands.items():
+    for verb in group.list_commands(None):
+        command = group.commands[verb]
         if command.hidden:
             continue
         if hasattr(command, "commands"):
