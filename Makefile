@@ -38,7 +38,7 @@ MARKED := slow or faults or browser or cluster or gpu or hardware or oracle
 OR_NONE := || { status=$$?; test $$status -eq 5; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types layers slow oracles cluster browser docs notebook figure faults bench tables constraints clean
+.PHONY: help demo test check lint types layers slow oracles cluster browser docs notebook figure screenshots faults bench tables constraints clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -87,6 +87,9 @@ docs: $(VENV)/.docs  ## build the documentation into site/, without network, and
 
 notebook: $(VENV)/.docs  ## run the notebook from top to bottom (under 5 minutes)
 	$(VENV)/bin/python .ci/notebook.py notebooks/hqgan.ipynb
+
+screenshots: $(VENV)/.browser  ## take docs/images/report.png and app.png anew; HQGAN_DATA names HAM10000
+	$(VENV)/bin/python .ci/screenshots.py
 
 figure: $(VENV)/.core  ## draw docs/images/how-it-works.svg anew
 	$(VENV)/bin/python .ci/figure.py
