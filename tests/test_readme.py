@@ -5,6 +5,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 import typer
@@ -25,7 +26,7 @@ MADE = ("reference", "notebook")  # below docs, by `make docs`, which checks the
 
 def blocks(page: Path, language: str) -> list[str]:
     found = BLOCK.findall(page.read_text(encoding="utf-8"))
-    return [text.replace("\n" + indent, "\n") for indent, name, text in found if name == language]
+    return [dedent(text) for _, name, text in found if name == language]
 
 
 def prose(page: Path) -> str:
