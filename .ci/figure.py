@@ -64,8 +64,14 @@ def main() -> None:
         picture(1066, 89, 96, sample()),
         text(1114, 202, f"synthetic {CLASS}", 11, SOFT),
         # what the quantum stream is held against
-        text(545, 292, "controls put something else in the circuits' place: twin-classical, "
-             "twin-fourier, twin-zeros, twin-random, twin-product", 12, SOFT),
+        text(
+            545,
+            292,
+            "controls put something else in the circuits' place: twin-classical, "
+            "twin-fourier, twin-zeros, twin-random, twin-product",
+            12,
+            SOFT,
+        ),
         # training
         f'<path d="M18 322H{WIDTH - 18}" stroke="#cbd2d9"/>',
         label(18, 348, "training", EDGE[LEARN]),
@@ -73,10 +79,19 @@ def main() -> None:
         box(214, 362, 182, 60, LEARN, "augmentation", "differentiable, of both alike"),
         box(422, 362, 156, 60, LEARN, "critic", "knows the class"),
         box(604, 362, 192, 60, LEARN, "loss", "non-saturating, R1 penalty"),
-        box(822, 362, 340, 60, LEARN, "moving average of the generator", "what is saved and shared"),
+        box(
+            822, 362, 340, 60, LEARN, "moving average of the generator", "what is saved and shared"
+        ),
         *(arrow((x, 392), (x + 26, 392)) for x in (188, 396, 578, 796)),
-        text(18, 452, "The clock is real images shown to the critic (kimg). Every box above the line "
-             "is in models/hybridq.py, the circuits in quantum/statevector.py.", 12, SOFT, "start"),
+        text(
+            18,
+            452,
+            "The clock is real images shown to the critic (kimg). Every box above the line "
+            "is in models/hybridq.py, the circuits in quantum/statevector.py.",
+            12,
+            SOFT,
+            "start",
+        ),
     ]
     OUT.write_text(svg(parts), encoding="utf-8")
 
@@ -134,7 +149,9 @@ def label(x: int, y: int, said: str, fill: str) -> str:
 
 def arrow(*points: tuple[int, int]) -> str:
     path = "L".join(f"{x} {y}" for x, y in points)
-    return f'<path d="M{path}" fill="none" stroke="{LINE}" stroke-width="1.4" marker-end="url(#tip)"/>'
+    return (
+        f'<path d="M{path}" fill="none" stroke="{LINE}" stroke-width="1.4" marker-end="url(#tip)"/>'
+    )
 
 
 def wires(x: int, y: int, width: int, height: int) -> str:
@@ -151,7 +168,9 @@ def wires(x: int, y: int, width: int, height: int) -> str:
     for column, first in ((36, 0), (48, 1), (90, 0), (102, 1)):
         top, bottom = rows[first], rows[first + 1]
         parts.append(f'<path d="M{x + column} {top:g}V{bottom:g}" stroke="{edge}"/>')
-        parts += [f'<circle cx="{x + column}" cy="{r:g}" r="3" fill="{edge}"/>' for r in (top, bottom)]
+        parts += [
+            f'<circle cx="{x + column}" cy="{r:g}" r="3" fill="{edge}"/>' for r in (top, bottom)
+        ]
     return "".join(parts)
 
 

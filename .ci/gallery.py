@@ -31,9 +31,10 @@ def main(out: Path) -> None:
 def gallery(pictures: Path) -> Iterator[str]:
     yield "# Circuit gallery\n"
     yield (
-        "Every circuit that has a name here, drawn by the code that runs it (`Circuit.draw()` gives "
-        "the same as text). Angles `x` are inputs, different for each image and place; angles `w` "
-        "are weights, learned. Qubit 0 is the top line, and the most significant bit.\n"
+        "Every circuit that has a name here, drawn by the code that runs it; `Circuit.draw()` "
+        "gives the same as text. Angles `x` are inputs, different for each image and place; "
+        "angles `w` are weights, learned. Qubit 0 is the top line, and the most significant "
+        "bit.\n"
     )
     yield from presets(pictures)
     yield "\n## Choices by name\n"
