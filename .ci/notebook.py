@@ -70,14 +70,19 @@ def page(book: Any, out: Path) -> Iterator[str]:
             yield cell.source
             continue
         yield f"```python\n{cell.source}\n```"
-        for place, output in enumerate(cell.get("outputs", ())):
+        printed = "".join(o["text"] for o in cell.outputs if o.output_type == "stream")
+        if text := plain(printed):
+            yield f"```text\n{text}\n```"
+        for place, output in enumerate(o for o in cell.outputs if o.output_type != "stream"):
             data = output.get("data", {})
             if "image/png" in data:
                 name = f"{number:02d}-{place}.png"
                 (out / name).write_bytes(base64.b64decode(data["image/png"]))
                 width = output.get("metadata", {}).get("image/png", {}).get("width")
                 yield f"![What this cell shows]({name})" + (f"{{ width={width} }}" if width else "")
-            elif text := plain(output.get("text") or data.get("text/plain", "")):
+            elif "text/html" in data:
+                yield f"<div>{data['text/html']}</div>"
+            elif text := plain(data.get("text/plain", "")):
                 yield f"```text\n{text}\n```"
 
 
