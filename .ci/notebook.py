@@ -21,6 +21,7 @@ import nbformat
 OUT = Path(__file__).parents[1] / "docs" / "notebook"
 MINUTES = 5
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+BAR = "━"  # of a progress bar
 SHOWN = 24  # lines of a cell's text
 
 
@@ -70,25 +71,36 @@ def page(book: Any, out: Path) -> Iterator[str]:
             yield cell.source
             continue
         yield f"```python\n{cell.source}\n```"
-        printed = "".join(o["text"] for o in cell.outputs if o.output_type == "stream")
-        if text := plain(printed):
-            yield f"```text\n{text}\n```"
-        for place, output in enumerate(o for o in cell.outputs if o.output_type != "stream"):
+        said = ""
+        for place, output in enumerate(cell.outputs):
             data = output.get("data", {})
+            html = data.get("text/html", "")
             if "image/png" in data:
                 name = f"{number:02d}-{place}.png"
                 (out / name).write_bytes(base64.b64decode(data["image/png"]))
                 width = output.get("metadata", {}).get("image/png", {}).get("width")
+                yield from block(said)
                 yield f"![What this cell shows]({name})" + (f"{{ width={width} }}" if width else "")
-            elif "text/html" in data:
-                yield f"<div>{data['text/html']}</div>"
-            elif text := plain(data.get("text/plain", "")):
-                yield f"```text\n{text}\n```"
+            elif html and not html.startswith("<pre"):  # a line of text in colours is text
+                yield from block(said)
+                yield f"<div>{html}</div>"
+            else:
+                said += (output.get("text") or data.get("text/plain", "")).rstrip("\n") + "\n"
+                continue
+            said = ""
+        yield from block(said)
+
+
+def block(said: str) -> Iterator[str]:
+    if text := plain(said):
+        yield f"```text\n{text}\n```"
 
 
 def plain(text: str) -> str:
-    """As a terminal would leave it: without colours, the middle of a long text cut out."""
+    """What stays on a terminal: no colours, no bars; the middle of a long text is cut out."""
     lines = [line.rpartition("\r")[2].rstrip() for line in ESCAPE.sub("", text).splitlines()]
+    lines = [line for line in lines if BAR not in line]
+    lines = [line for line, before in zip(lines, ["", *lines], strict=False) if line or before]
     if len(lines) > SHOWN:
         lines = [*lines[: SHOWN // 3], "…", *lines[-2 * SHOWN // 3 :]]
     return "\n".join(lines).strip("\n")
