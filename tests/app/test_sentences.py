@@ -9,7 +9,7 @@ from hqgan.errors import DataError, HqganError, RunError
 
 
 def test_known_paths_become_words_and_unknown_ones_vanish() -> None:
-    error = DataError("/tmp/s-1/data/mel is empty, see /home/me/notes.txt or ~/x/y; C:\\a\\b too")
+    error = DataError("/tmp/s-1/data/mel is empty, see /srv/me/notes.txt or ~/x/y; C:\\a\\b too")
     text = sentence(error, {"/tmp/s-1/data": "your zip"})
     assert text == (
         "Your zip/mel is empty, see (a file of the server) or (a file of the server); "
