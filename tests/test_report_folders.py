@@ -10,29 +10,18 @@ import pytest
 
 from hqgan import cli
 from hqgan.errors import RunError
-from hqgan.report import comparison_page, hardware_page, hardware_study_page, report
+from hqgan.report import hardware_study_page, report
 from hqgan.training import train
-from hqgan.workflows.compare import compare, plan
-from hqgan.workflows.hardware import Settings, sample, study
-from hqgan.workflows.hardware import plan as order
-from hqgan.workflows.hardware.judging import Reference
+from hqgan.workflows.hardware import study
 from html_pages import check
-from small_runs import SIZE, tiny_config, write_folders
-
-# Without circuits, whose first use takes a minute to compile.
-SMALL = ("batch=8", "hybridq:generator.twin=zeros", "hybridq:critic.width=8")
-NOBODY = Reference(None, "nobody measured it")
+from small_reports import NOBODY, compared, ordered
+from small_runs import tiny_config
 
 
 @pytest.fixture(scope="module")
-def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def comparison(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a comparison."""
-    data = write_folders(tmp_path_factory.mktemp("folders") / "some data", train=12, held_out=8)
-    out = tmp_path_factory.mktemp("folders") / "compared"
-    same = {"kimg": 0.064, "size": SIZE, "extractor": "tiny", "device": "cpu"}
-    chosen = plan(out, ("hybridq", "dcgan"), data=str(data), assignments=SMALL, **same)
-    comparison_page(compare(chosen), chosen, out)
-    return out
+    return compared(tmp_path_factory.mktemp("folders"))
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +32,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def ordered(run: Path) -> Path:
+def hardware(run: Path) -> Path:
     """The folder of an order that was simulated."""
-    found = sample(order(run, Settings("shots:64", n=2)), NOBODY)
-    assert found is not None
-    return hardware_page(found).parent
+    return ordered(run)
 
 
 def same_page(folder: Path, name: str, kind: str) -> str:
@@ -60,18 +47,18 @@ def same_page(folder: Path, name: str, kind: str) -> str:
     return html
 
 
-def test_a_comparison_has_the_page_that_the_job_left(compared: Path) -> None:
-    html = same_page(compared, "comparison.html", "comparison")
+def test_a_comparison_has_the_page_that_the_job_left(comparison: Path) -> None:
+    html = same_page(comparison, "comparison.html", "comparison")
     assert "36 training images of 3 classes" in html
     assert html.count("data:image/png;base64,") == 1  # samples.png
-    assert json.loads((compared / "dcgan-seed0" / "env.json").read_text())["torch"] in html
+    assert json.loads((comparison / "dcgan-seed0" / "env.json").read_text())["torch"] in html
 
 
 def test_the_command_of_a_comparison_finds_everything_done(
-    compared: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    comparison: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("HQGAN_INCEPTION", raising=False)
-    text = report(compared).file.read_text().split('aria-label="The table; ')[1]
+    text = report(comparison).file.read_text().split('aria-label="The table; ')[1]
     written = text.partition("<code>")[2].partition("</code>")[0].replace("&#x27;", "'")
     words = shlex.split(written.replace("\\\n", "").replace("&quot;", '"'))
     assert words[:2] == ["hqgan", "compare"]
@@ -86,23 +73,23 @@ def test_the_command_of_a_comparison_finds_everything_done(
     ]
 
 
-def test_a_comparison_without_its_picture_says_so(compared: Path, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(compared, tmp_path / "copy"))
+def test_a_comparison_without_its_picture_says_so(comparison: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(comparison, tmp_path / "copy"))
     (folder / "samples.png").unlink()
     html = report(folder).file.read_text()
     check(html)
     assert "samples.png is not there" in html
 
 
-def test_an_order_has_the_page_that_the_job_left(ordered: Path, run: Path) -> None:
-    html = same_page(ordered, "hardware.html", "hardware")
+def test_an_order_has_the_page_that_the_job_left(hardware: Path, run: Path) -> None:
+    html = same_page(hardware, "hardware.html", "hardware")
     assert "nobody measured it" in html
     assert f"hqgan hardware sample {run}/" in html.replace(" \\\n  ", " ")
     assert "2 generated images" in html
 
 
-def test_an_order_without_its_arrays_says_so(ordered: Path, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(ordered, tmp_path / "copy"))
+def test_an_order_without_its_arrays_says_so(hardware: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(hardware, tmp_path / "copy"))
     (folder / "values.npz").unlink()
     (folder / "images.png").unlink()
     html = report(folder).file.read_text()
@@ -131,7 +118,7 @@ DAMAGE: dict[str, Callable[[str], str]] = {
 
 @pytest.mark.parametrize("damage", DAMAGE)
 @pytest.mark.parametrize(
-    ("job", "name"), [("compared", "comparison.json"), ("ordered", "hardware.json")]
+    ("job", "name"), [("comparison", "comparison.json"), ("hardware", "hardware.json")]
 )
 def test_damaged_results_are_named_in_a_sentence(
     job: str, name: str, damage: str, tmp_path: Path, request: pytest.FixtureRequest
@@ -145,8 +132,8 @@ def test_damaged_results_are_named_in_a_sentence(
     assert not (folder / "report.html").exists()
 
 
-def test_results_that_are_not_there_yet_are_said(ordered: Path, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(ordered, tmp_path / "copy"))
+def test_results_that_are_not_there_yet_are_said(hardware: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(hardware, tmp_path / "copy"))
     (folder / "hardware.json").unlink()
     with pytest.raises(RunError, match="an order whose results are not there yet"):
         report(folder)

@@ -13,17 +13,14 @@ import pytest
 from hqgan import cli
 from hqgan.config import load_config
 from hqgan.errors import DataError, HqganError, RunError, UsageError
-from hqgan.evaluation import load_extractor
-from hqgan.evaluation.run import evaluate_run
 from hqgan.models import load_snapshot, save_snapshot
 from hqgan.models.snapshot import ABOUT
 from hqgan.pretrained import find_pretrained
-from hqgan.report import probe_page, report
+from hqgan.report import report
 from hqgan.report.provenance import train_command
 from hqgan.training import train
-from hqgan.workflows import probe
-from hqgan.workflows.privacy import privacy
 from html_pages import check
+from small_reports import measured, trained
 from small_runs import CLASSES, fingerprint, tiny_config, write_folders
 
 SECTIONS = (
@@ -40,22 +37,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
     """A run that was trained and nothing else, long enough to log numbers."""
-    out = tmp_path_factory.mktemp("report") / "bare"
-    train(tiny_config(1.1, "save_every_kimg=0.5", data=data, batch=16), out)
-    return out
+    return trained(tmp_path_factory.mktemp("report") / "bare", data)
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory, bare: Path, data: Path) -> Path:
     """The same with everything that can be measured of it."""
     run = tmp_path_factory.mktemp("report") / "whole"
-    shutil.copytree(bare, run)
-    tiny = load_extractor(None, "tiny")
-    evaluate_run(run, str(data), tiny)
-    evaluate_run(run, str(data), tiny, curve=True)
-    privacy(run, str(data), tiny, n=70)
-    probe_page(probe(run, str(data), tiny, n=8), run / "probe")
-    return run
+    return measured(Path(shutil.copytree(bare, run)), data)
 
 
 @pytest.fixture(scope="module")

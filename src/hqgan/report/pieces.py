@@ -98,7 +98,8 @@ def command(text: str, label: str) -> str:
     """What is to be typed, a line an option where it is long."""
     if len(text) > LINE:
         text = in_lines(text)
-    return f'<pre class="command" aria-label="{escape(label)}"><code>{escape(text)}</code></pre>'
+    named = f'role="group" aria-label="{escape(label)}"'
+    return f'<pre class="command" {named}><code>{escape(text)}</code></pre>'
 
 
 def in_lines(text: str) -> str:

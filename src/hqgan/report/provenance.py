@@ -1,10 +1,13 @@
 """Under every page: what it cost, by which versions, and the exact command that makes it again."""
 
 import json
+import re
 import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from hqgan.config import flat, load_config, read_config
 from hqgan.data import EMBEDDED
@@ -27,6 +30,7 @@ FLAGS = {
 }
 # Those that all models of a comparison share; its other keys go by --set.
 COMPARED = ("data.path", "data.label", "size", "kimg", "seed", "device")
+PLAIN = re.compile(r"[\w./-]+")
 
 Pairs = Sequence[tuple[str, str]]
 
@@ -113,7 +117,13 @@ def settings_of(config: Config, flags: Collection[str] = tuple(FLAGS)) -> list[s
     plain = config.model_dump(mode="json")
     written = {part: plain[part] for part in whole}
     written |= {key: mine.get(key) for key in changed if key.partition(".")[0] not in whole}
-    return [f"{key}={json.dumps(written[key], ensure_ascii=False)}" for key in sorted(written)]
+    return [f"{key}={as_yaml(written[key])}" for key in sorted(written)]
+
+
+def as_yaml(value: Any) -> str:
+    """A value in one line of YAML; a word is only that."""
+    plain = isinstance(value, str) and PLAIN.fullmatch(value) and yaml.safe_load(value) == value
+    return str(value) if plain else json.dumps(value, ensure_ascii=False)
 
 
 def compare_settings(configs: Mapping[str, Config]) -> list[str]:

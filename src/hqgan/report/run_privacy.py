@@ -46,7 +46,7 @@ def one(file: Path) -> list[str]:
                 f"({plain['split']}), {plain['extractor']}, seed {plain['seed']}."
             ),
             listed(remarks) if remarks else "",
-            table(f"Membership attacks, {where}", ["attack", "AUC [95 %]", ""], attacks)
+            table(f"Membership attacks, {where}", ["attack", "AUC [95 %]", "meaning"], attacks)
             if attacks
             else "",
             details("Nearest pairs: generated left, training image right", pairs(file, plain)),
