@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from hqgan.cli_data import Json, Pretrained
-from hqgan.console import counter, emit, say
+from hqgan.console import NOTHING_WRITTEN, counter, emit, going_to, interruptible, say
 
 
 def export(
@@ -26,7 +26,8 @@ def export(
     from hqgan.workflows.exporting import export as run_export
 
     source = chosen(run, pretrained)
-    with counter("exporting") as progress:
+    going_to(out)
+    with interruptible(NOTHING_WRITTEN), counter("exporting") as progress:
         made = run_export(source, out, opset=OPSET if opset is None else opset, progress=progress)
     for line in made.check.lines():
         say(line)

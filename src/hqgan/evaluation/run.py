@@ -18,6 +18,7 @@ from hqgan.data import EMBEDDED, Dataset, load_dataset, to_uint8
 from hqgan.errors import DataError, RunError, UsageError
 from hqgan.evaluation.diversity import evaluate_diversity
 from hqgan.evaluation.features import Extractor
+from hqgan.evaluation.meanings import legend
 from hqgan.evaluation.recipes import evaluate_images, reference_class_mix
 from hqgan.models import About, Generator, find_snapshot, generate, load_snapshot, snapshots
 from hqgan.pretrained import is_packaged
@@ -38,7 +39,7 @@ class Measurement:
     records: list[dict[str, Any]]
 
     def lines(self) -> Iterator[str]:
-        """An aligned table for people; a value that is not defined says why."""
+        """An aligned table for people, and what it says; a value that is not defined says why."""
         yield (
             f"  {'recipe':20} {'class':16} {'value':>10} {'95 % interval':>23} "
             f"{'floor':>10} {'real':>6} {'fake':>6}"
@@ -54,6 +55,8 @@ class Measurement:
                 f"{head} {record['value']:10.4g} {low_high:>23} {floor:>10} "
                 f"{record['n_real']:6} {record['n_fake']:6}"
             )
+        if not any(record.get("curve") for record in self.records):
+            yield from (f"  {line}" for line in legend(self.records))
 
 
 def evaluate_run(
