@@ -222,6 +222,7 @@ def build(page: Any, sessions: Sessions, model: Model, head: Any, notice: Any) -
         "fn": on_make,
         "inputs": controls,
         "outputs": [said, gallery, download, details],
+        "show_progress_on": said,  # the pictures of before stay in sight, also after an error
         **one,
     }
 
