@@ -57,7 +57,7 @@ def test_learned_weights_inputs_and_values_are_written_where_they_belong():
     )
     written = texts(figure)
     assert {"one", "0.25", "−1.50", "3.00", "2.00"} <= set(written)
-    assert r"$\langle Z_{0}Z_{1}\rangle$ +1.00" in written
+    assert "⟨Z₀Z₁⟩ +1.00" in written
     assert {"x0", "w1"} <= set(texts(circuit_figure(circuit)))
 
 

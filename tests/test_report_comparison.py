@@ -1,14 +1,15 @@
 """The page of a comparison: what is not known is not invented, and names are only text."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from hqgan.evaluation.statistics import ONE_SEED
-from hqgan.report.comparison import curve_figure, html_classes, html_differences, html_table
+from hqgan.report.comparison import html_classes, html_costs, html_differences, html_table
+from hqgan.report.comparison_figures import curve_figure
 from hqgan.report.page import as_png
 from hqgan.workflows.table import Comparison
+from html_pages import cells
 
 
 def row(model: str, **changes: Any) -> dict[str, Any]:
@@ -45,28 +46,24 @@ def table(*rows: dict[str, Any]) -> Comparison:
     return Comparison({"size": 32}, list(rows), [])
 
 
-def cells(html: str) -> Iterator[str]:
-    return (part.split("</td>")[0] for part in html.split("<td>")[1:])
-
-
 def test_numbers_stand_beside_their_interval_and_below_the_floor() -> None:
-    found = list(cells(html_table(table(row("mine")))))
-    assert "1,234,567" in found
+    assert "1,234,567" in cells(html_costs(table(row("mine"))))
+    found = cells(html_table(table(row("mine"))))
     assert "0.0123 [0.01, 0.02]" in found
     assert "1.5e-06" in found
 
 
 def test_what_is_not_known_is_a_dash_or_a_reason() -> None:
     empty = row("dead", recipes=[], curve=[], undertrained=None, stopped=["it diverged"])
-    found = list(cells(html_table(table(row("mine"), empty))))
+    found = cells(html_table(table(row("mine"), empty)))
     assert "too short a curve; it diverged" in found
-    assert found.count("–") > 5
+    assert cells(html_costs(table(empty))).count("–") > 5
     assert "2 images" in html_classes(table(row("mine"), empty))
 
 
 def test_a_model_that_still_learns_is_marked() -> None:
-    assert list(cells(html_table(table(row("mine", undertrained=True)))))[-1] == "undertrained"
-    assert list(cells(html_table(table(row("mine")))))[-1] == ""
+    assert cells(html_table(table(row("mine", undertrained=True))))[-1] == "undertrained"
+    assert cells(html_table(table(row("mine"))))[-1] == ""
 
 
 def test_a_model_that_saw_fewer_images_than_another_says_so() -> None:
@@ -83,7 +80,7 @@ def test_differences_within_classes_stand_beside_their_interval_or_their_reason(
         table(row("hybridq"), row("mine", differences=[known, single, open_one]))
     )
     interval = "0.001 [-0.002, 0.003]"
-    assert list(cells(html)) == ["mine", interval, f"{interval} (one seed)", "no fakes"]
+    assert cells(html) == ["mine", interval, f"{interval} (one seed)", "no fakes"]
     assert "at least 50 real images" in html
     assert "none is corrected for the number of models and classes" in html
     assert html_differences(table(row("hybridq"))) == ""

@@ -20,9 +20,9 @@ from hqgan.errors import UsageError
 from hqgan.errors import did_you_mean as did_you_mean
 from hqgan.schema import Config
 
-# Keys that may differ when a run is continued: how far it goes and where it runs, not what is
-# computed. The data are compared by content, so their folder may move.
-FREE_TO_CHANGE = ("kimg", "device", "data.path", "save_every_kimg")
+# Keys that may differ when a run is continued: how far it goes, where it runs and who is told, not
+# what is computed. The data are compared by content, so their folder may move.
+FREE_TO_CHANGE = ("kimg", "device", "data.path", "save_every_kimg", "loggers")
 Model = TypeVar("Model", bound=BaseModel)
 LONGEST = 200  # characters of a wrong value that are quoted
 KIT = "kit"  # presets/kit.yaml, what `+kit` lays over another preset
@@ -262,17 +262,19 @@ def to_yaml(config: BaseModel | Mapping[str, Any]) -> str:
 
 def differences(old: BaseModel, new: BaseModel) -> list[str]:
     """Keys whose change would make a continued run another run, as "key: old -> new"."""
-
-    def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-        leaves: dict[str, Any] = {}
-        for key, value in values.items():
-            inner = isinstance(value, dict)
-            leaves |= flat(value, f"{prefix}{key}.") if inner else {prefix + key: value}
-        return leaves
-
-    before, after = flat(old.model_dump(mode="json")), flat(new.model_dump(mode="json"))
+    before, after = flat(old), flat(new)
     return [
         f"{key}: {before.get(key)!r} -> {after.get(key)!r}"
         for key in sorted(before.keys() | after.keys())
         if before.get(key) != after.get(key) and key not in FREE_TO_CHANGE
     ]
+
+
+def flat(values: BaseModel | Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Dotted keys to plain values, of a configuration or of a part of one."""
+    leaves: dict[str, Any] = {}
+    plain = values.model_dump(mode="json") if isinstance(values, BaseModel) else values
+    for key, value in plain.items():
+        inner = isinstance(value, dict)
+        leaves |= flat(value, f"{prefix}{key}.") if inner else {prefix + key: value}
+    return leaves

@@ -13,7 +13,13 @@ import torch
 from torch import Tensor
 
 from hqgan.quantum import Circuit
-from hqgan.quantum.circuit import Expectations, Operation, Probabilities, Slot
+from hqgan.quantum.circuit import (
+    Expectations,
+    Operation,
+    Probabilities,
+    Slot,
+    describe_readout,
+)
 from hqgan.report.page import COLOURS, GREY, STYLE
 
 if TYPE_CHECKING:
@@ -29,6 +35,7 @@ LABEL, READ, BARS = 1.3, 1.75, 2.4  # widths of the qubits' names, of a value, o
 EDGE = 0.36  # half of the height of a box; its width is a little more
 KEY = 9.5  # width of the line that explains the boxes, units
 INPUT, WEIGHT = COLOURS[0], COLOURS[1]
+MOST_SAID = 32  # values that are told in words
 FEW = 16  # outcomes that are written beside their bars
 
 
@@ -160,7 +167,7 @@ def draw_row(
     right = LABEL + sum(map(width_of, row)) + 0.15
     free = [LABEL - 0.15] * circuit.qubits  # where the wire goes on after its last box
     for wire in range(circuit.qubits):
-        name = rf"$q_{{{wire}}}\ |0\rangle$" if first else rf"$q_{{{wire}}}$"
+        name = f"q{lowered(wire)} |0⟩" if first else f"q{lowered(wire)}"
         axis.text(LABEL - 0.25, top + wire, name, ha="right", va="center")
     left = LABEL
     for column in row:
@@ -245,9 +252,14 @@ def places_of(readout: Expectations) -> list[tuple[int, str, list[int]]]:
         if column == len(taken):
             taken.append(set())
         taken[column] |= span
-        name = "".join(f"{word[wire]}_{{{wire}}}" for wire in wires)
-        places.append((column, rf"$\langle {name}\rangle$", wires))
+        name = "".join(f"{word[wire]}{lowered(wire)}" for wire in wires)
+        places.append((column, f"⟨{name}⟩", wires))
     return places
+
+
+def lowered(number: int) -> str:
+    """A number as it stands below a line."""
+    return str(number).translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉"))
 
 
 def readout_width(circuit: Circuit) -> float:
@@ -296,7 +308,7 @@ def draw_probabilities(
 ) -> None:
     """Which wires are measured, which are kept only when found in 0, and the outcomes as bars."""
     for wire in readout.ancillas:
-        axis.text(left + 0.25, top + wire, r"$\to 0$", va="center", fontsize=8)
+        axis.text(left + 0.25, top + wire, "→ 0", va="center", fontsize=8)
     for wire in readout.wires:
         axis.plot(left + 0.4, top + wire, ">", color="black", markersize=4)
     x = left + 1.0
@@ -330,3 +342,18 @@ def key(circuit: Circuit) -> str:
     if circuit.weights:
         parts.append("dashed: learned angles (w)")
     return "; ".join([*parts, "radians"]) if parts else ""
+
+
+def in_words(circuit: Circuit, values: Numbers | None = None) -> str:
+    """What a drawing of it shows, for whoever cannot see it."""
+    text = (
+        f"Circuit of {circuit.qubits} qubit{'s' * (circuit.qubits > 1)}: "
+        f"{len(circuit.operations)} gates, {circuit.two_qubit_gates} of them on two qubits, "
+        f"{circuit.inputs} angles from the latent, {circuit.weights} learned angles; it reads "
+        f"{describe_readout(circuit.readout)}"
+    )
+    read = as_numbers("values", values, circuit.outputs)
+    if read is None:
+        return text
+    numbers = ", ".join(f"{value:.2f}" for value in read[:MOST_SAID])
+    return f"{text}: {numbers}{', and so on' if len(read) > MOST_SAID else ''}"

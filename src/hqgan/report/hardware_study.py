@@ -7,7 +7,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from hqgan.evaluation.probes import Estimate, verdict
-from hqgan.report.page import COLOURS, GREY, STYLE, Row, write_page
+from hqgan.pretrained import pretrained_names
+from hqgan.report.page import (
+    COLOURS,
+    DASHES,
+    GREY,
+    MARKS,
+    STYLE,
+    Row,
+    html_page,
+    said,
+    save_numbers,
+    small_figure,
+    writing_to,
+)
+from hqgan.report.pieces import chart, charts, paragraph, section, table
+from hqgan.report.probe_figure import told
+from hqgan.report.provenance import provenance, shell, versions_of
+from hqgan.report.stored import read_noise_study
 from hqgan.workflows.hardware import NoiseStudy, Source
 from hqgan.workflows.hardware.study import (
     MITIGATED_SHOTS,
@@ -33,7 +50,76 @@ def hardware_study_page(found: NoiseStudy, folder: Path) -> Path:
     Raises:
         RunError: where the folder cannot be written.
     """
-    text = (
+    with writing_to(folder):
+        save_numbers(folder, NAME, found, study_figure(found))
+        page = folder / f"{NAME}.html"
+        page.write_text(hardware_study_html(folder), encoding="utf-8")
+    return page
+
+
+def hardware_study_html(folder: Path) -> str:
+    """The page of what `hardware_study_page` left in a folder.
+
+    Raises:
+        RunError: it is not there, or damaged.
+    """
+    found = read_noise_study(folder)
+    rows = [row for one in found.runs for row in run_rows(one)]
+    differences = [
+        (f"kid768 of {run} less that of the first run, {name}", str(change), lesser(change))
+        for run, changes in found.differences.items()
+        for name, change in changes.items()
+    ]
+    reasons = [one.compared.reason for one in found.runs[:1] if one.compared.reason]
+    drawn = [
+        chart(figure, f"{label} over {column.title}", words(found, column, measure, label))
+        for measure, label in measures(judged(found))
+        for column in columns()
+        for figure in [study_chart(found, column, measure, label)]
+    ]
+    heads = ("condition", "value", "images")
+    paths = [Path(one.run) for one in found.runs]
+    conditions = sum(len(one.compared.sources) for one in found.runs)
+    packaged = dict.fromkeys(pretrained_names(), "--pretrained")
+    body = "\n".join(
+        [
+            section("Charts", charts(drawn)),
+            section(
+                "Numbers",
+                *(paragraph(f"kid768 is not measured: {why}.") for why in reasons),
+                table("A row a run and condition", heads, said(rows)),
+                table("Runs against the first", ("what", "difference", "what it says"), differences)
+                if differences
+                else "",
+            ),
+            provenance(
+                [
+                    ("images generated", f"{found.n * conditions:,}"),
+                    ("QPU time", "none: simulated"),
+                ],
+                [
+                    (
+                        "The study, as it was made:",
+                        shell(
+                            *("hqgan", "hardware", "study"),
+                            packaged.get(found.runs[0].run),
+                            found.runs[0].run,
+                            *(("--against", one.run) for one in found.runs[1:]),
+                            *("--backend", f"noise:{found.device}", "--n", found.n),
+                            *("--seed", found.seed, "--out", folder),
+                        ),
+                    )
+                ],
+                versions_of([*paths, *(path.parent for path in paths)]),
+            ),
+        ]
+    )
+    return html_page(f"What the noise of {found.device} does", body, how(found))
+
+
+def how(found: NoiseStudy) -> str:
+    """What was varied."""
+    return (
         f"The same {found.n} latents (seed {found.seed}) under the noise of {found.device}, "
         "simulated: its strength times 0.5 to 4 without shot noise; at its own strength with a "
         f"finite number of shots; and {MITIGATED_SHOTS} shots with errors mitigated (trex: ideal "
@@ -41,17 +127,6 @@ def hardware_study_page(found: NoiseStudy, folder: Path) -> Path:
         "against exact values; intervals are 95 %, by bootstrap, paired where it is a change. Each "
         "interval stands for itself; none is corrected for their number."
     )
-    rows = [row for one in found.runs for row in run_rows(one)]
-    for run, changes in found.differences.items():
-        rows += [
-            (f"kid768 of {run} less that of the first run, {name}", str(change), lesser(change))
-            for name, change in changes.items()
-        ]
-    for one in found.runs[:1]:
-        if one.compared.reason:
-            rows.append(("kid768", "not measured", one.compared.reason))
-    title = f"What the noise of {found.device} does"
-    return write_page(folder, NAME, title, text, rows, study_figure(found), found)
 
 
 def run_rows(one: Studied) -> Iterator[Row]:
@@ -83,7 +158,7 @@ def study_figure(found: NoiseStudy) -> "Figure":
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    rows = list(measures(found.runs[0].compared.sources[0].distance is not None))
+    rows = list(measures(judged(found)))
     with rc_context(STYLE):
         figure = Figure(figsize=(13, 3 * len(rows) + 0.5))
         FigureCanvasAgg(figure)
@@ -97,6 +172,36 @@ def study_figure(found: NoiseStudy) -> "Figure":
         axes[0, 0].legend()
         figure.draw_without_rendering()
     return figure
+
+
+def study_chart(found: NoiseStudy, column: "Column", measure: "Measure", label: str) -> "Figure":
+    """One of these panels by itself."""
+    with small_figure() as (figure, axis):
+        draw(axis, found.runs, column, measure)
+        axis.set_ylabel(label)
+        axis.set_xlabel(column.title)
+        axis.tick_params(axis="x", labelsize=8)
+        if len(found.runs) > 1:
+            axis.legend()
+    return figure
+
+
+def words(found: NoiseStudy, column: "Column", measure: "Measure", label: str) -> str:
+    """What a panel shows."""
+    numbers = {}
+    for one in found.runs:
+        estimates = [measure(one.at(name)) for name in column.names]
+        numbers[one.run] = {
+            place: estimate
+            for place, estimate in zip(column.labels, estimates, strict=True)
+            if estimate is not None
+        }
+    return f"{label} over {column.title}. {told(numbers)}"
+
+
+def judged(found: NoiseStudy) -> bool:
+    """Whether kid768 was measured."""
+    return found.runs[0].compared.sources[0].distance is not None
 
 
 class Column(NamedTuple):
@@ -152,7 +257,8 @@ ZERO = Estimate(0.0, None, 0)  # what exact values change
 def draw(axis: "Axes", runs: Sequence[Studied], column: Column, measure: Measure) -> None:
     """A line a run with its intervals, and dashed what it is with exact values."""
     width = (max(column.places) - min(column.places)) * 0.015
-    for index, (one, colour) in enumerate(zip(runs, cycle(COLOURS), strict=False)):
+    styles = zip(cycle(COLOURS), cycle(MARKS), cycle(DASHES))
+    for index, (one, (colour, mark, dash)) in enumerate(zip(runs, styles, strict=False)):
         estimates = [measure(one.at(name)) for name in column.names]
         drawn = [
             (place + width * index, estimate.value, estimate.interval)
@@ -164,7 +270,8 @@ def draw(axis: "Axes", runs: Sequence[Studied], column: Column, measure: Measure
         axis.plot(
             [place for place, _, _ in drawn],
             [value for _, value, _ in drawn],
-            "o-",
+            marker=mark,
+            linestyle=dash,
             color=colour,
             markersize=4,
             label=one.run,
@@ -174,6 +281,6 @@ def draw(axis: "Axes", runs: Sequence[Studied], column: Column, measure: Measure
                 axis.plot([place, place], interval, color=colour, linewidth=1.2)
         exact = measure(one.compared.sources[0])
         if exact is not None and exact.value is not None:
-            axis.axhline(exact.value, color=colour, linewidth=0.8, linestyle="--", alpha=0.6)
+            axis.axhline(exact.value, color=colour, linewidth=0.8, linestyle=":", alpha=0.8)
     axis.set_xticks(column.places, column.labels)
     axis.grid(axis="y", color=GREY, alpha=0.2)

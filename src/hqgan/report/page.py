@@ -1,12 +1,12 @@
-"""What all pages share: three files, and the style of their figures.
+"""What all pages share: the document around their sections, and the style of their figures.
 
-A page is NAME.json, NAME.png and NAME.html in one folder; the HTML holds the picture and needs
-nothing else.
+A page needs nothing but itself: no network, no script, no font. It can be read on a phone, on
+paper, in the light and in the dark.
 """
 
-import base64
 import io
 import json
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +14,10 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hqgan
 from hqgan.errors import RunError
+from hqgan.report.pieces import inline as inline
+from hqgan.report.style import SHEET
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,55 +30,40 @@ STYLE: dict[Any, Any] = {
     "axes.titlelocation": "left",
     "axes.spines.top": False,
     "axes.spines.right": False,
+    "axes.facecolor": "none",
     "legend.frameon": False,
     "legend.fontsize": 8,
     "figure.constrained_layout.use": True,
 }
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito's
+MARKS = "os^DvP"  # one a colour, for whoever sees no colours
+DASHES = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (3, 3)))
 GREY = "#999999"
+ON_PICTURE = "#111111"  # text on a coloured cell, which stays as it is on a dark page
 DPI = 110
+PURPOSE = "Synthetic images, for research; not for diagnosis."
 
 
-def write_page(
-    folder: Path,
-    name: str,
-    title: str,
-    text: str,
-    rows: Sequence[Row],
-    figure: "Figure",
-    content: Any,
-) -> Path:
-    """Write the three files of a page; `content` has the method `as_json`."""
-    picture = as_png(figure)
-    cells = "\n".join(
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
-    )
-    body = f"""<p>{escape(text)}</p>
-{inline(picture, title)}
-<table><tr><th>What was done</th><th>Value</th><th>What it says</th></tr>
-{cells}
-</table>"""
-    with writing_to(folder):
-        numbers = json.dumps(content.as_json(), indent=2)
-        (folder / f"{name}.json").write_text(numbers + "\n", encoding="utf-8")
-        (folder / f"{name}.png").write_bytes(picture)
-        (folder / f"{name}.html").write_text(html_page(title, body), encoding="utf-8")
-    return folder / f"{name}.html"
-
-
-def html_page(title: str, body: str) -> str:
-    """A whole page, in the one style."""
+def html_page(title: str, body: str, lead: str = "") -> str:
+    """A whole page: title, a sentence, contents, the sections of `body`."""
+    found = re.findall(r'<h2 id="([^"]+)">(.*?)</h2>', body)
+    links = "".join(f'<li><a href="#{mark}">{name}</a></li>' for mark, name in found)
+    contents = f'<nav aria-label="Contents"><ul>{links}</ul></nav>' if len(found) > 2 else ""
     return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title><style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto;
-  padding: 0 1rem }}
-img {{ max-width: 100% }} table {{ border-collapse: collapse }}
-.wide {{ overflow-x: auto; font-size: 13px }} .wide td {{ white-space: nowrap }}
-td, th {{ padding: .3rem .8rem .3rem 0; border-bottom: 1px solid #ccc; text-align: left;
-  vertical-align: top }}
-</style></head><body>
-<h1>{escape(title)}</h1>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{escape(title)}</title>
+<style>
+{SHEET}</style></head><body>
+<header><h1>{escape(title)}</h1>
+{f'<p class="lead">{escape(lead)}</p>' if lead else ""}
+</header>
+{contents}
+<main>
 {body}
+</main>
+<footer><p>{PURPOSE} Made by hqgan {hqgan.__version__}.</p></footer>
 </body></html>
 """
 
@@ -85,14 +73,30 @@ def as_png(figure: "Figure") -> bytes:
     buffer = io.BytesIO()
     with warnings.catch_warnings():  # a script that the font lacks is drawn as boxes
         warnings.filterwarnings("ignore", message="Glyph")
-        figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+        paper: dict[str, Any] = {"facecolor": "white", "metadata": {"Software": None}}
+        figure.savefig(buffer, format="png", dpi=DPI, **paper)
     return buffer.getvalue()
 
 
-def inline(picture: bytes, caption: str) -> str:
-    """A picture that is part of the page."""
-    data = base64.b64encode(picture).decode()
-    return f'<img alt="{escape(caption)}" src="data:image/png;base64,{data}">'
+def save_numbers(folder: Path, name: str, content: Any, figure: "Figure") -> None:
+    """Write NAME.json and NAME.png of a page; `content` has the method `as_json`."""
+    numbers = json.dumps(content.as_json(), indent=2)
+    (folder / f"{name}.json").write_text(numbers + "\n", encoding="utf-8")
+    (folder / f"{name}.png").write_bytes(as_png(figure))
+
+
+@contextmanager
+def small_figure(width: float = 3.5, height: float = 2.6) -> Iterator[tuple["Figure", Any]]:
+    """A figure of one panel, in inches, in the one style; laid out when it is left."""
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with rc_context(STYLE):
+        figure = Figure(figsize=(width, height))
+        FigureCanvasAgg(figure)
+        yield figure, figure.subplots()
+        figure.draw_without_rendering()
 
 
 @contextmanager
@@ -105,3 +109,8 @@ def writing_to(folder: Path) -> Iterator[None]:
         raise RunError(
             f"cannot write to {folder}: {error.strerror}; choose another --out"
         ) from error
+
+
+def said(rows: Sequence[Row]) -> list[list[str]]:
+    """Rows as lines of a table."""
+    return [list(row) for row in rows]

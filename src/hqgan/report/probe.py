@@ -1,38 +1,121 @@
-"""The page of `hqgan probe`: every number in a sentence, below the figure."""
+"""The page of `hqgan probe`: every number in a sentence, below the charts."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+from hqgan.data import save_grid
 from hqgan.evaluation.probes import CircuitProbe, GeneratorProbe, Probe, verdict
-from hqgan.report.page import Row, write_page
-from hqgan.report.probe_figure import probe_figure
+from hqgan.report.page import Row, html_page, said, save_numbers, writing_to
+from hqgan.report.pieces import charts, heading, listed, paragraph, photographs, section, table
+from hqgan.report.probe_figure import panel_charts, probe_figure
+from hqgan.report.provenance import provenance, shell, versions_of
+from hqgan.report.stored import EXAMPLES, read_probe
 
+TITLE = "Does the quantum part matter?"
+HEADS = ("what was done", "value", "what it says")
 STREAMS = {
     "quantum": "the quantum stream",
     "classical": "the classical stream",
     "rest": "all else that depends on the latent",
 }
+DONE = {
+    "shuffled": "Every image got the circuits' values of another image",
+    "zeros": "The circuits' values were set to zero",
+    "mean": "The circuits' values were set to their mean over all images",
+}
 
 
 def probe_page(probe: Probe, folder: Path) -> Path:
-    """Write folder/probe.json, probe.png and probe.html; returns the last.
+    """Write folder/probe.json, probe.png, examples.png and probe.html; returns the last.
 
     Raises:
         RunError: where the folder cannot be written.
     """
+    with writing_to(folder):
+        save_numbers(folder, "probe", probe, probe_figure(probe))
+        rows = probe.examples
+        save_grid(rows.reshape(-1, *rows.shape[2:]), folder / EXAMPLES, columns=rows.shape[1])
+        page = folder / "probe.html"
+        page.write_text(probe_html(folder), encoding="utf-8")
+    return page
+
+
+def probe_html(folder: Path) -> str:
+    """The page of what `probe_page` left in a folder.
+
+    Raises:
+        RunError: it is not there, or damaged.
+    """
+    probe = read_probe(folder)
     first = probe.generators[0]
-    text = (
+    again = shell(
+        *("hqgan", "probe", first.run),
+        *(("--against", one.run) for one in probe.generators[1:]),
+        *(("--n", probe.n_fake), ("--seed", probe.seed), ("--out", folder)),
+    )
+    runs = [Path(one.run) for one in probe.generators]
+    body = "\n".join(
+        [
+            section("Verdict", listed(verdicts(probe))),
+            section("Charts", charts(panel_charts(probe)), *example_rows(probe)),
+            section("Numbers", *number_tables(probe)),
+            provenance(
+                [("images generated", f"{images_made(probe):,}, as they are and with the circuits' "
+                  "values replaced"), ("training images seen", f"{first.images_seen:,}")],
+                [("The probe, as it was made:", again)],
+                versions_of([*runs, *(run.parent for run in runs)]),
+                [("measured by", probe.extractor)],
+            ),
+        ]
+    )  # fmt: skip
+    return html_page(TITLE, body, how(probe))
+
+
+def how(probe: Probe) -> str:
+    """What was compared with what."""
+    first = probe.generators[0]
+    return (
         f"{probe.n_fake} generated images ({first.images_seen:,} training images seen) against "
         f"{probe.n_real} real ones of the {probe.split} split, {probe.recipe}, {probe.extractor}, "
         f"seed {probe.seed}. Intervals are 95 %, by bootstrap; KID's resample real images by "
         "lesion and use the same latents on both sides of a change. Each interval stands for "
         "itself; none is corrected for their number."
     )
-    rows = [row for one in probe.generators for row in probe_rows(probe, one)]
-    return write_page(
-        folder, "probe", "Does the quantum part matter?", text, rows, probe_figure(probe), probe
-    )
+
+
+def images_made(probe: Probe) -> int:
+    """Generated images that the distances were taken of."""
+    return sum(probe.n_fake * (1 + len(one.changes)) for one in probe.generators)
+
+
+def verdicts(probe: Probe) -> list[str]:
+    """What each intervention did, a sentence each."""
+    return [
+        f"{one.run} ({one.preset}). {DONE.get(kind, kind)}: a pixel moves by {one.moved[kind]} of "
+        f"255 levels, {probe.recipe} changes by {change}: {verdict(change)}."
+        for one in probe.generators
+        for kind, change in one.changes.items()
+    ]
+
+
+def example_rows(probe: Probe) -> Iterator[str]:
+    """The images of the same latents, a row for each intervention."""
+    if not probe.examples.size:
+        yield paragraph("The example images are not there any more.", "missing")
+        return
+    yield heading("The same latents")
+    labels = ["as they are", *probe.generators[0].changes]
+    for label, images in zip(labels, probe.examples, strict=True):
+        yield paragraph(f"{label}:")
+        yield photographs(images, f"{len(images)} generated images, circuits' values {label}")
+
+
+def number_tables(probe: Probe) -> Iterator[str]:
+    """A table a generator."""
+    for one in probe.generators:
+        yield table(f"{one.run} ({one.preset})", HEADS, said(probe_rows(probe, one)))
 
 
 def probe_rows(probe: Probe, one: GeneratorProbe) -> list[Row]:
@@ -44,14 +127,9 @@ def probe_rows(probe: Probe, one: GeneratorProbe) -> list[Row]:
             f"{one.quantum_parameters:,} of {one.parameters:,} parameters are in the quantum block",
         )
     ]
-    done = {
-        "shuffled": "Every image got the circuits' values of another image",
-        "zeros": "The circuits' values were set to zero",
-        "mean": "The circuits' values were set to their mean over all images",
-    }
     for kind, change in one.changes.items():
         rows += [
-            (f"{done[kind]}; change of {probe.recipe}", str(change), verdict(change)),
+            (f"{DONE[kind]}; change of {probe.recipe}", str(change), verdict(change)),
             ("The same; mean change of a pixel", f"{one.moved[kind]} of 255 levels", ""),
         ]
     if one.against_first is not None:

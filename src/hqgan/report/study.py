@@ -10,8 +10,9 @@ from typing import Any
 
 from hqgan.evaluation.classification import MEASURES
 from hqgan.evaluation.trials import IN_POINTS, POWER
-from hqgan.report.comparison import rows
 from hqgan.report.page import as_png, html_page, writing_to
+from hqgan.report.pieces import listed, paragraph, section, table
+from hqgan.report.provenance import duration, provenance, shell, versions_of
 from hqgan.report.study_figures import forest_figure
 from hqgan.report.study_sections import (
     arms,
@@ -22,8 +23,11 @@ from hqgan.report.study_sections import (
     groups,
     protocol,
 )
-from hqgan.report.study_terms import Record, count, scalar, share, title_of
+from hqgan.report.study_terms import Record, arms_of, count, scalar, share, title_of
+from hqgan.training.runs import ENVIRONMENT
 from hqgan.workflows.study import StudyResult
+from hqgan.workflows.study.cell import CELL
+from hqgan.workflows.study.plan import PROTOCOL
 
 MEANINGS = {
     "accuracy": "share of images whose class is recognised; common classes dominate it; ideal: 1",
@@ -51,44 +55,86 @@ def study_page(result: StudyResult, out: Path) -> list[Path]:
     """
     plain = result.as_json()
     study = StudyResult(**plain)  # in which what is not a number is None
-    forest = as_png(forest_figure(study))
     name = "study-final" if study.final else "study"
     contents = {
         f"{name}.json": (json.dumps(plain, indent=2) + "\n").encode(),
         f"{name}.csv": as_csv([flat_arm(row) for row in study.arms]),
         f"{name}-comparisons.csv": as_csv([flat_comparison(one) for one in study.comparisons]),
-        f"{name}.png": forest,
-        f"{name}.html": html_page("Do synthetic images help?", body(study, forest)).encode(),
+        f"{name}.png": as_png(forest_figure(study)),
     }
     with writing_to(out):
+        contents[f"{name}.html"] = study_html(study, out).encode()
         for file, content in contents.items():
             (out / file).write_bytes(content)
     return [out / file for file in contents]
 
 
-def body(study: StudyResult, forest: bytes) -> str:
+def study_html(study: StudyResult, folder: Path) -> str:
+    """The page of a study; what it cost is read from the cells that lie in its folder."""
+    parts = body(study) + study_provenance(study, folder)
+    lead = (
+        f"{count(len(arms_of(study)), 'arm')}, {count(study.protocol['seeds'], 'seed')}, tested on "
+        f"{count(study.images, 'image')} of {count(study.lesions, 'lesion')} ({study.split})."
+    )
+    return html_page("Do synthetic images help?", parts, lead)
+
+
+def study_provenance(study: StudyResult, folder: Path) -> str:
+    """The last sections of the page."""
+    protocol = folder / PROTOCOL
+    records = [(file, cell_seconds(file)) for file in sorted(folder.rglob(CELL))]
+    kinds: dict[str, list[float]] = {}
+    for file, seconds in records:
+        kinds.setdefault(file.relative_to(folder).parts[0], []).append(seconds)
+    cost = [
+        (f"{kind}: {count(len(each), 'cell')}", duration(sum(each))) for kind, each in kinds.items()
+    ]
+    command = shell(
+        *("hqgan", "study", protocol, "--data", study.protocol["data"], "--out", folder),
+        "--final" if study.final else None,
+    )
+    return provenance(
+        cost or [("cells", "they are not in this folder any more")],
+        [("The study; what is done is not done again:", command)],
+        versions_of(sorted({file.parent for file in folder.rglob(ENVIRONMENT)})),
+        [(f"{what}, sha256", found) for what, found in study.checksums.items()],
+    )
+
+
+def cell_seconds(file: Path) -> float:
+    """What a cell took; 0 where its record cannot be read."""
+    try:
+        return float(json.loads(file.read_text(encoding="utf-8"))["seconds"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0.0
+
+
+def body(study: StudyResult) -> str:
     """The page below its title; sections that have nothing to say are left out."""
     sections = {
         "What was fixed beforehand": protocol(study),
-        "Comparisons": comparisons(study, forest),
+        "Comparisons": comparisons(study),
         "Arms": arms(study),
         "Each class": classes(study),
         "Confusion matrices": confusions(study),
         "Groups": groups(study),
         "Controls": controls(study),
         "What this shows, and what it does not": limits(study),
-        "Measures": [rows(["measure", "meaning"], [[title_of(m), MEANINGS[m]] for m in MEASURES])],
+        "Measures": [
+            table(
+                "What they mean",
+                ["measure", "meaning"],
+                [[title_of(m), MEANINGS[m]] for m in MEASURES],
+            )
+        ],
     }
-    parts = summary(study)
-    for title, section in sections.items():
-        parts += [f"<h2>{title}</h2>", *section] if section else []
-    return "\n".join(parts)
+    return "\n".join([*summary(study), *(section(title, *p) for title, p in sections.items())])
 
 
 def summary(study: StudyResult) -> list[str]:
     """The one sentence, warnings, and what could have been found at all."""
     return [
-        f'<p style="font-size: 1.25rem"><strong>{escape(study.sentence)}</strong></p>',
+        paragraph(study.sentence, "result"),
         *(f"<p><strong>Warning.</strong> {escape(said)}</p>" for said in study.warnings),
         f"<p><strong>Minimum detectable effect.</strong> {escape(power(study))}</p>",
     ]
@@ -135,7 +181,7 @@ def limits(study: StudyResult) -> list[str]:
         "Exploratory comparisons, classes, groups and confusion matrices say where to look next, "
         "in a new study.",
     ]
-    return ["<ul>", *(f"<li>{escape(one)}</li>" for one in said), "</ul>"]
+    return [listed(said)]
 
 
 def flat_arm(row: Record) -> Record:

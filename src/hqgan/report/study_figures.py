@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hqgan.evaluation.classification import LOWER_IS_BETTER
-from hqgan.report.page import COLOURS, GREY, STYLE
+from hqgan.report.page import COLOURS, GREY, ON_PICTURE, STYLE
 from hqgan.report.study_terms import (
     Place,
     Record,
@@ -240,7 +240,9 @@ def recall_figure(study: StudyResult) -> "Figure":
     width = 0.9 if roomy else 0.5
     with sheet(3.2 + width * len(heads), 0.36 * len(arms) + above + 0.6) as figure:
         axis = figure.subplots()
-        axis.imshow(table, cmap="RdBu", vmin=-1.2 * most, vmax=1.2 * most, aspect="auto")
+        axis.set_facecolor("white")
+        extremes = {"vmin": -1.2 * most, "vmax": 1.2 * most}
+        axis.imshow(table, cmap="RdBu", aspect="auto", interpolation="none", **extremes)
         print_cells(axis, table, "+z.1f", np.abs(table) > 0.8 * most, 8)
         axis.set_yticks(range(len(arms)), [wrapped(arm, 36) for arm in arms], fontsize=8)
         axis.set_xticks(range(len(heads)), heads, fontsize=8, rotation=0 if roomy else 90)
@@ -270,7 +272,8 @@ def confusion_figure(study: StudyResult) -> "Figure":
             counts = np.array(row["confusion"] or np.zeros((classes, classes)), dtype=float)
             total = counts.sum(axis=1, keepdims=True)
             share_of = np.divide(counts, total, out=np.full_like(counts, np.nan), where=total > 0)
-            axis.imshow(share_of, cmap="Blues", vmin=0, vmax=1)
+            axis.set_facecolor("white")
+            axis.imshow(share_of, cmap="Blues", vmin=0, vmax=1, interpolation="none")
             if classes <= PRINTED:
                 print_cells(axis, 100 * share_of, ".0f", share_of > 0.6, 7)
             axis.set_title(title, fontsize=8)
@@ -300,7 +303,7 @@ def print_cells(axis: "Axes", table: np.ndarray, form: str, dark: np.ndarray, si
             "–" if np.isnan(value) else format(value, form),
             ha="center",
             va="center",
-            color="white" if dark[y, x] else "black",
+            color="white" if dark[y, x] else ON_PICTURE,
             fontsize=size,
         )
     axis.tick_params(length=0)

@@ -1,15 +1,15 @@
 """The sections of a study's page that hold its tables and figures, as pieces of HTML."""
 
 from collections.abc import Sequence
-from html import escape
 
 from hqgan.evaluation.classification import MEASURES
-from hqgan.report.comparison import number, rows
-from hqgan.report.page import as_png, inline
+from hqgan.report.comparison import number
+from hqgan.report.pieces import chart, details, heading, paragraph, table
 from hqgan.report.study_figures import (
     arms_figure,
     confusion_figure,
     elsewhere_figure,
+    forest_figure,
     fractions_figure,
     recall_figure,
 )
@@ -21,12 +21,18 @@ from hqgan.report.study_terms import (
     change,
     images_of,
     level,
-    paragraph,
     primary_place,
     probability,
     scalar,
     share,
     title_of,
+)
+from hqgan.report.study_words import (
+    arms_told,
+    comparisons_told,
+    confusions_told,
+    elsewhere_told,
+    recall_told,
 )
 from hqgan.workflows.study import StudyResult
 
@@ -66,21 +72,21 @@ def protocol(study: StudyResult) -> list[str]:
             f"Primary, fixed before anything was trained: {title_of(p['primary']['measure'])} of "
             f"{pairs}. All else on this page is exploratory: it has no test and claims nothing."
         ),
-        rows(["what", "fixed to"], [[key, value] for key, value in facts.items() if value]),
-        "<h3>Arms</h3>",
-        rows(heads, [arm_cells(name, arm) for name, arm in p["arms"].items()]),
+        table(
+            "The protocol",
+            ["what", "fixed to"],
+            [[key, value] for key, value in facts.items() if value],
+        ),
+        heading("Arms"),
+        table("All arms", heads, [arm_cells(name, arm) for name, arm in p["arms"].items()]),
         paragraph(
             "Ratio: max or median fills every class up to the largest or the median one with "
             "synthetic images; a number adds so many for each real image, in all classes alike. "
             "An arm with several ratios is called ARM@RATIO below."
         ),
-        "<h3>Images</h3>",
+        heading("Images"),
         paragraph("Means over seeds."),
         images_table(study),
-        *(
-            f"<p>sha256 of {escape(what)}: <code>{escape(found)}</code></p>"
-            for what, found in study.checksums.items()
-        ),
     ]
 
 
@@ -112,15 +118,18 @@ def images_table(study: StudyResult) -> str:
         [name, *(f"{real[y]:,.5g}" for real in used), images_of(tested[y])]
         for y, name in enumerate(study.classes)
     ]
-    return rows([*heads, study.split], lines)
+    return table("Images of each class", [*heads, study.split], lines)
 
 
-def comparisons(study: StudyResult, forest: bytes) -> list[str]:
+def comparisons(study: StudyResult) -> list[str]:
     """Those that were tested, the figure of all, and those that were not tested."""
     unit = title_of(study.protocol["primary"]["measure"], "points")
     tested = [one for one in study.comparisons if one["primary"]]
     rest = [one for one in study.comparisons if not one["primary"]]
     classifier, fraction = primary_place(study)
+    here = [
+        c for c in study.comparisons if (c["classifier"], c["fraction"]) == (classifier, fraction)
+    ]
     heads = ["arm", "against", f"change of {unit} [95 %]", "t", "p (t)", "Holm's p (t)"]
     heads += ["p (sign flips)", "Holm's p (sign flips)", "minimum detectable effect"]
     parts = [
@@ -131,9 +140,9 @@ def comparisons(study: StudyResult, forest: bytes) -> list[str]:
             "the interval both find it; the sign-flip test stands beside them, and needs no normal "
             "distribution."
         ),
-        rows(heads, [tested_cells(one) for one in tested]),
+        table("Primary comparisons", heads, [tested_cells(one) for one in tested]),
         *(paragraph(one["sentence"]) for one in tested),
-        inline(forest, "every comparison with its interval and its seeds"),
+        chart(forest_figure(study), "comparisons", comparisons_told(here)),
     ]
     if rest:
         heads = [*SETTING, "against", f"change of {unit} [95 %]", "remarks"]
@@ -141,10 +150,11 @@ def comparisons(study: StudyResult, forest: bytes) -> list[str]:
             [*setting(one), one["against"], change(one, one["measure"]), one["note"] or ""]
             for one in rest
         ]
-        parts += ["<h3>Exploratory, no test</h3>", rows(heads, lines)]
+        parts += [heading("Exploratory, no test"), table("Exploratory", heads, lines)]
     if any((one["classifier"], one["fraction"]) != primary_place(study) for one in rest):
         about = "The same with other classifiers and other shares of the training lesions"
-        parts += [paragraph(f"{about}:"), inline(as_png(elsewhere_figure(study)), about)]
+        drawn = chart(elsewhere_figure(study), "comparisons elsewhere", elsewhere_told(study))
+        parts += [paragraph(f"{about}:"), drawn]
     return parts
 
 
@@ -169,10 +179,15 @@ def arms(study: StudyResult) -> list[str]:
             "baseline; arms of primary comparisons are blue. Two intervals that overlap say little "
             "about a difference, for the arms share seeds and images: see the comparisons."
         ),
-        inline(as_png(arms_figure(study)), f"{title} of every arm"),
+        chart(
+            arms_figure(study),
+            f"{title} of every arm",
+            arms_told(study, at_primary_fraction(study)),
+        ),
     ]
     if len(study.protocol["fractions"]) > 1:
-        parts.append(inline(as_png(fractions_figure(study)), f"{title} over the lesions used"))
+        words = arms_told(study, study.arms)
+        parts.append(chart(fractions_figure(study), f"{title} over the lesions used", words))
     lines = [
         [
             *setting(row),
@@ -183,7 +198,13 @@ def arms(study: StudyResult) -> list[str]:
         for row in study.arms
     ]
     titles = (title_of(measure, "%") for measure in MEASURES)
-    return [*parts, rows([*SETTING, "seeds", *titles, "remarks"], lines)]
+    heads = [*SETTING, "seeds", *titles, "remarks"]
+    return [*parts, table("All measures of every arm", heads, lines)]
+
+
+def at_primary_fraction(study: StudyResult) -> list[Record]:
+    """The rows of all arms and classifiers at the fraction of the primary comparisons."""
+    return [row for row in study.arms if row["fraction"] == primary_place(study)[1]]
 
 
 def remarks(row: Record) -> list[str]:
@@ -212,7 +233,7 @@ def classes(study: StudyResult) -> list[str]:
                 else ""
             )
         ),
-        inline(as_png(recall_figure(study)), "change of the recall of each class by arm"),
+        chart(recall_figure(study), "change of the recall of each class", recall_told(study)),
     ]
     for key in ("recall", "precision", "f1", "auroc"):
         title = title_of(key, "%").removeprefix("macro ")
@@ -220,9 +241,8 @@ def classes(study: StudyResult) -> list[str]:
         lines = [
             [*setting(row), *(of_class(one, key) for one in row["per_class"])] for row in study.arms
         ]
-        shown = " open" if key == "recall" else ""
-        table = rows([*SETTING, *heads], lines)
-        parts.append(f"<details{shown}><summary>{escape(title)}</summary>\n{table}</details>")
+        numbers = table(f"{title} of each class", [*SETTING, *heads], lines)
+        parts.append(details(title, numbers, shown=key == "recall"))
     return parts
 
 
@@ -234,7 +254,7 @@ def confusions(study: StudyResult) -> list[str]:
             f"{classifier}, {share(fraction)} of the training lesions, summed over seeds: of the "
             "images of each true class (a row), the percentage that is taken for each class."
         ),
-        inline(as_png(confusion_figure(study)), "confusion matrices of all arms"),
+        chart(confusion_figure(study), "confusion matrices", confusions_told(study)),
     ]
 
 
@@ -260,7 +280,7 @@ def groups(study: StudyResult) -> list[str]:
             ]
             for row in study.arms
         ]
-        parts += [f"<h3>{escape(column)}</h3>", rows([*SETTING, *heads], lines)]
+        parts += [heading(column), table(f"By {column}", [*SETTING, *heads], lines)]
         changes = [
             [
                 one["arm"],
@@ -270,7 +290,7 @@ def groups(study: StudyResult) -> list[str]:
             for one in study.comparisons
             if one["primary"]
         ]
-        parts.append(rows(["arm", "against", *heads], changes))
+        parts.append(table(f"Changes by {column}", ["arm", "against", *heads], changes))
     if not parts:
         return []
     said = (
@@ -298,7 +318,7 @@ def controls(study: StudyResult) -> list[str]:
     ]
     heads = ["generator", "lesions used", "class filter", "copy filter"]
     return [
-        "<h3>Can synthetic images be told from real ones?</h3>",
+        heading("Can synthetic images be told from real ones?"),
         paragraph(
             "Area under the ROC curve of a linear classifier of features, of val images and of as "
             "many synthetic ones of the same classes that passed the filters: 0.5 where they "
@@ -306,10 +326,11 @@ def controls(study: StudyResult) -> list[str]:
             "learn the generator's texture instead of the disease, above all where only rare "
             "classes have synthetic images. A network trained to tell them would find more."
         ),
-        rows([*heads, "detectability", "features", "stopped"], told),
-        "<h3>What the filters dropped</h3>",
+        table("Detectability", [*heads, "detectability", "features", "stopped"], told),
+        heading("What the filters dropped"),
         paragraph("Images, summed over seeds; one may be both a near-copy and unrecognised."),
-        rows(
+        table(
+            "Images by generator and class",
             [
                 *(*heads, "class", "asked", "made"),
                 *("near-copies", "unrecognised", "kept", "dropped of made"),
@@ -321,9 +342,9 @@ def controls(study: StudyResult) -> list[str]:
                 for each in kind["per_class"]
             ],
         ),
-        "<h3>Synthetic share of the training images</h3>",
+        heading("Synthetic share of the training images"),
         paragraph("Where it differs much between classes, synthetic tells a class by itself."),
-        rows([*SETTING, "all", *study.classes], synthetic_lines(study.arms)),
+        table("Synthetic share", [*SETTING, "all", *study.classes], synthetic_lines(study.arms)),
     ]
 
 

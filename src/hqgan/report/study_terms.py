@@ -5,7 +5,6 @@ Measures in `IN_POINTS` are written in percent and their differences in points, 
 """
 
 import textwrap
-from html import escape
 from typing import Any
 
 from hqgan.evaluation.classification import LOWER_IS_BETTER
@@ -101,11 +100,6 @@ def share(part: float) -> str:
 def count(number: int, noun: str) -> str:
     """So many of them."""
     return f"{number:,} {noun}{'s' * (number != 1)}"
-
-
-def paragraph(text: str) -> str:
-    """A plain text of the page."""
-    return f"<p>{escape(text)}</p>"
 
 
 def images_of(row: Record) -> str:

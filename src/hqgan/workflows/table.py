@@ -118,7 +118,12 @@ def tabulate(
                 said = f"{said.removesuffix('.')}, after {mine:,.0f} images against {theirs:,.0f}."
             sentences.append(said)
         models.append(line)
-    return Comparison(settings, models, sentences)
+    known = {
+        "training_images": len(dataset),
+        "reference_images": len(reference),
+        "classes": list(dataset.classes),
+    }
+    return Comparison(settings | known, models, sentences)
 
 
 def row(
