@@ -107,6 +107,7 @@ def begin(
         assignments=assignments,
     )
     session.job = trainings.submit(wish)
+    session.replace("run", wish.run)  # those in `runs` lie elsewhere, and stay
     return session.job
 
 
@@ -147,6 +148,7 @@ def packed(session: Session) -> Path:
     if job.snapshot is not None and (origin := read_about(job.snapshot).origin):
         licence = f"{origin.terms('this run and what it makes')} So does that of your images."
     into = session.new_folder("hqgan-run.zip")
+    session.replace("run as zip", into)
     session.packed = job, zip_run(job.wish.run, job.wish.data, into, run_card(job, licence))
     return into
 

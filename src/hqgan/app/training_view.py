@@ -68,7 +68,10 @@ def words(job: Job, records: list[dict], ahead: int = 0) -> str:
         )
     if job.stage is Stage.DONE:
         took = max(0.0, job.ended - job.began)
-        return f"Finished: {job.goal:,} images in {duration(took)}. Use the generator, or take it."
+        return (
+            f"Finished: {job.goal:,} images in {duration(took)}. Use the generator or take it; "
+            "the next training replaces it."
+        )
     seen, estimated = seen_now(job, records)
     if not records:
         passed, said = duration(time.monotonic() - job.began), job.said()
