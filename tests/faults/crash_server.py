@@ -86,7 +86,8 @@ def run(request: dict[str, Any], telling: int) -> None:
     limits = {"bytes": resource.RLIMIT_FSIZE, "files": resource.RLIMIT_NOFILE}
     for name, limit in limits.items():
         if name in request:
-            resource.setrlimit(limit, (request[name], resource.getrlimit(limit)[1]))
+            held = len(os.listdir("/proc/self/fd")) if name == "files" else 0
+            resource.setrlimit(limit, (request[name] + held, resource.getrlimit(limit)[1]))
     if request.get("die_at_limit"):
         # A file that grows beyond RLIMIT_FSIZE ends the process in the middle of its write.
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
