@@ -357,8 +357,12 @@ def _visible_folders(folder: Path) -> Iterator[Path]:
 
 
 def _files(folder: Path, *, deep: bool = True) -> Iterator[Path]:
-    """Visible files, sorted; links to folders are followed, but no folder is entered twice."""
-    entered: set[tuple[int, int]] = set()
+    """Visible files, sorted; links to folders are followed, but no folder is entered twice.
+
+    Nor is one that holds `folder`: other classes lie there.
+    """
+    above = (parent.stat() for parent in folder.resolve().parents)
+    entered = {(status.st_dev, status.st_ino) for status in above}
     for root, folders, names in os.walk(folder, followlinks=True):
         status = os.stat(root)
         if (status.st_dev, status.st_ino) in entered:
