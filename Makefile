@@ -38,7 +38,7 @@ MARKED := slow or faults or browser or cluster or gpu or hardware or oracle
 OR_NONE := || { status=$$?; test $$status -eq 5; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types layers slow oracles cluster browser docs notebook faults bench tables constraints clean
+.PHONY: help demo test check lint types layers slow oracles cluster browser docs notebook figure screenshots faults bench tables constraints clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -79,17 +79,26 @@ cluster: $(VENV)/.cluster  ## tests on a local cluster of several nodes, some of
 browser: $(VENV)/.browser  ## tests that click through pages in headless Chromium
 	$(PYTEST) -m browser $(OR_NONE)
 
-docs: $(VENV)/.docs  ## build the documentation into site/, without network
+# The notebook's page is its last run, where there was one.
+docs: $(VENV)/.docs  ## build the documentation into site/, without network, and check it
+	$(VENV)/bin/python .ci/pages.py
 	$(VENV)/bin/zensical build --clean --strict
+	$(VENV)/bin/python .ci/site.py
 
-notebook: $(VENV)/.docs  ## run the notebook from top to bottom
+notebook: $(VENV)/.docs  ## run the notebook from top to bottom (under 5 minutes)
 	$(VENV)/bin/python .ci/notebook.py notebooks/hqgan.ipynb
+
+screenshots: $(VENV)/.browser  ## take docs/images/report.png and app.png anew; HQGAN_DATA names HAM10000
+	$(VENV)/bin/python .ci/screenshots.py
+
+figure: $(VENV)/.core  ## draw docs/images/how-it-works.svg anew
+	$(VENV)/bin/python .ci/figure.py
 
 BENCHMARKS := $(filter-out %/machine.py %/vqc_peers.py %/noise.py,$(wildcard benchmarks/*.py))
 bench: $(VENV)/.core  ## speed and memory, each beside the machine's own matrix rate; HQGAN_DATA names the images
 	for script in $(BENCHMARKS); do $(VENV)/bin/python $$script || exit 1; done
 
-tables: $(VENV)/.core  ## write README's tables anew from docs/results (.ci/tables.py says how results get there)
+tables: $(VENV)/.core  ## write the tables of README and docs anew from docs/results (.ci/tables.py says how results get there)
 	$(VENV)/bin/python .ci/tables.py
 
 constraints:  ## resolve constraints.txt anew

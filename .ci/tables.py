@@ -1,4 +1,4 @@
-"""Rewrites the tables of README from docs/results, and puts new results there.
+"""Rewrites the tables of README and docs from docs/results, and puts new results there.
 
 Usage: python .ci/tables.py                (what `make tables` runs)
        python .ci/tables.py NAME FILE      first copies a comparison.json, study.json or the same of
@@ -13,7 +13,13 @@ from hqgan.pretrained import FOLDER, METRICS, pretrained_names
 from hqgan.report.readme import fill
 
 ROOT = Path(__file__).parents[1]
-README, RESULTS = ROOT / "README.md", ROOT / "docs" / "results"
+DOCS = ROOT / "docs"
+RESULTS = DOCS / "results"
+
+
+def pages() -> list[Path]:
+    """The pages that may hold tables."""
+    return [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 
 
 def compact(result: dict) -> str:
@@ -63,8 +69,10 @@ def main(arguments: list[str]) -> None:
         (RESULTS / f"{name}.json").write_text(found, encoding="utf-8")
     results = {f.stem: json.loads(f.read_text(encoding="utf-8")) for f in RESULTS.glob("*.json")}
     packaged = {n: json.loads((FOLDER / n / METRICS).read_text()) for n in pretrained_names()}
-    text = fill(README.read_text(encoding="utf-8"), results, packaged)
-    README.write_text(text, encoding="utf-8")
+    for page in pages():
+        text = page.read_text(encoding="utf-8")
+        if (filled := fill(text, results, packaged)) != text:
+            page.write_text(filled, encoding="utf-8")
 
 
 if __name__ == "__main__":

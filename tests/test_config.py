@@ -13,7 +13,7 @@ from hqgan.config import (
     validate,
 )
 from hqgan.errors import UsageError
-from hqgan.schema import Config
+from hqgan.schema import Config, absolute_path
 
 
 @pytest.fixture(autouse=True)
@@ -200,3 +200,25 @@ def test_a_configuration_cannot_be_edited() -> None:
     config: Config = load_config()
     with pytest.raises(ValueError, match="frozen"):
         config.seed = 1
+
+
+def test_a_path_is_one_path_however_it_is_spelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a run could not be continued with --data ../images where it began with --data images."""
+    (tmp_path / "images").mkdir()
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    plain = str(tmp_path / "images")
+    for spelled in (plain, "../images", "./../images/", "../work/../images"):
+        assert absolute_path(spelled) == plain
+    assert absolute_path("../none/../gone") == str(tmp_path / "gone")
+
+
+def test_two_dots_behind_a_link_lead_where_the_system_leads(tmp_path: Path) -> None:
+    (tmp_path / "far" / "inner").mkdir(parents=True)
+    (tmp_path / "far" / "images").mkdir()
+    (tmp_path / "near").mkdir()
+    (tmp_path / "near" / "link").symlink_to(tmp_path / "far" / "inner")
+    spelled = str(tmp_path / "near" / "link" / ".." / "images")
+    assert Path(absolute_path(spelled)).samefile(tmp_path / "far" / "images")

@@ -27,7 +27,7 @@ def test_training_is_shown_as_a_bar_or_as_plain_lines(
             callbacks.progress(seen, 2000, {**record, "generator_loss": 0.75})
     shown = file.getvalue()
     assert "starting" in shown
-    assert "90 images/s, 0 min left, critic 1.250, generator 0.750, diversity 0.90" in shown
+    assert "90 images/s, 0 s left, critic 1.250, generator 0.750, diversity 0.90" in shown
     assert ("\x1b[" in shown) == terminal
     assert ("decoding: 3 of 10" in shown) != terminal
 

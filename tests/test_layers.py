@@ -35,6 +35,9 @@ FLOORS = {
     "app": 8,  # shows what report draws
     "doctor": 7,
     "console": 7,  # how commands print
+    "api": 8,  # for notebooks and programs
+    "completion": 7,
+    "durations": 0,
     "cli_data": 8,
     "cli_compare": 9,
     "cli_hardware": 10,
@@ -42,7 +45,8 @@ FLOORS = {
     "cli_report": 9,
     "cli_export": 9,
     "cli_sample": 9,
-    "cli_study": 9,
+    "cli_study": 10,
+    "cli_order": 7,
     "cli": 11,
     "__main__": 12,
     "__init__": 12,

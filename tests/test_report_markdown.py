@@ -3,7 +3,7 @@
 from typing import Any
 
 from hqgan.evaluation.statistics import ONE_SEED
-from hqgan.report.markdown import class_table, markdown_table
+from hqgan.report.markdown import class_table, markdown_table, short_table
 
 
 def recipe(name: str, value: float | None, label: str | None = None, **more: Any) -> dict[str, Any]:
@@ -146,3 +146,16 @@ def test_within_a_class_the_difference_stands_below_the_distance() -> None:
     assert cells(floor) == ["floor (real images)", "0.00200", "–"]
     assert cells(mine) == ["hybridq", "4.00 [3.00, 5.00]", "5.00"]
     assert cells(rival) == ["dcgan+kit", "4.00 [3.00, 5.00]<br>-0.500 [-1.00, +0.100]", "5.00"]
+
+
+def test_a_short_table_leaves_out_columns_and_no_warning() -> None:
+    whole, short = (render(comparison(MINE, RIVAL)) for render in (markdown_table, short_table))
+    heads = cells(short.splitlines()[0])
+    assert len(heads) < len(cells(whole.splitlines()[0]))
+    assert heads[-2:] == ["marks", "the paper says"]
+    assert not any("precision" in head or "images/s" in head for head in heads)
+    line = short.splitlines()[4]
+    for kept in ("dcgan+kit", "50 × 3", "+1.20 [+0.900, +1.50]", "undertrained, fewer images"):
+        assert kept in line
+    assert "none is corrected for the number of models and classes" in short
+    assert "sha256" not in short

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from hqgan.report.readme import fill, packaged_table, study_table
+from hqgan.report.readme import fill, packaged_table, primary_table, study_table
 
 MINE = "<!-- packaged: mine -->\n"
 STUDY = "<!-- study: mine -->\n"
@@ -111,5 +111,14 @@ def test_a_study_says_what_was_tested_and_what_could_have_been_found() -> None:
     assert "| hybridq | 100 % | 50 % | 50.0 [49.0, 51.0] |" in text
     assert "| hybridq against standard | +2.7 [+1.7, +3.7] | 0.03 | 0.04 | +9.8 |" in text
     assert text.count("hybridq against standard") == 1  # the other is exploratory
+    assert "800 images of 600 lesions" in text
+    assert text.rstrip().endswith("Be careful.*")
+
+
+def test_the_tested_comparisons_can_stand_alone() -> None:
+    text = primary_table(RESULT)
+    assert text.splitlines()[0].startswith("| primary comparison |")
+    assert "| hybridq against standard | +2.7 [+1.7, +3.7] | 0.03 | 0.04 | +9.8 |" in text
+    assert "50.0 [49.0, 51.0]" not in text  # an arm's own level
     assert "800 images of 600 lesions" in text
     assert text.rstrip().endswith("Be careful.*")

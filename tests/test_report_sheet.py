@@ -8,8 +8,7 @@ from PIL import Image
 
 from hqgan.data import Dataset, load_dataset
 from hqgan.errors import RunError
-from hqgan.models import HybridQGenerator, load_snapshot
-from hqgan.models.snapshot import About, save_snapshot
+from hqgan.models import About, HybridQGenerator, load_snapshot, save_snapshot
 from hqgan.report.sheet import COLUMNS, sample_sheet, sheet_figure, side_by_side, some_of
 
 SIZE = 32

@@ -78,33 +78,41 @@ def test_the_readme_names_the_two_commands_of_the_makefile() -> None:
     assert "make test" in readme
 
 
-def readme_is_of(readme: str, results: Path) -> bool:
-    """Whether README's tables are what `make tables` makes of these results."""
+def is_of(page: Path, results: Path) -> bool:
+    """Whether a page's tables are what `make tables` makes of these results."""
     known = {file.stem: json.loads(file.read_text()) for file in results.glob("*.json")}
     packaged = {n: json.loads((FOLDER / n / METRICS).read_text()) for n in pretrained_names()}
-    return fill(readme, known, packaged) == readme
+    text = page.read_text()
+    return fill(text, known, packaged) == text
 
 
-def test_the_tables_of_the_readme_are_those_of_the_committed_results() -> None:
-    assert readme_is_of((ROOT / "README.md").read_text(), ROOT / "docs" / "results"), "make tables"
+@pytest.mark.parametrize("page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))])
+def test_the_tables_of_a_page_are_those_of_the_committed_results(page: Path) -> None:
+    assert is_of(page, ROOT / "docs" / "results"), "make tables"
 
 
 def test_make_tables_writes_what_the_check_asks_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script = runpy.run_path(str(ROOT / ".ci" / "tables.py"))
-    readme, results = tmp_path / "README.md", tmp_path / "docs" / "results"
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    pages = [tmp_path / "README.md", docs / "results.md"]
     settings = {"size": 32, "data_checksum": "ab", "reference_checksum": "cd", "n": 8}
     settings |= {"split": "val", "extractor": "tiny", "by": "images"}
     (tmp_path / "comparison.json").write_text(
         json.dumps({"settings": settings, "models": [], "sentences": []})
     )
-    readme.write_text("<!-- table: mine -->\nby hand\n<!-- end -->\n")
-    monkeypatch.setitem(script["main"].__globals__, "README", readme)
-    monkeypatch.setitem(script["main"].__globals__, "RESULTS", results)
+    for page, kind in zip(pages, ("short", "table"), strict=True):
+        page.write_text(f"<!-- {kind}: mine -->\nby hand\n<!-- end -->\n")
+    names = {"ROOT": tmp_path, "DOCS": docs, "RESULTS": docs / "results"}
+    for name, value in names.items():
+        monkeypatch.setitem(script["main"].__globals__, name, value)
     script["main"](["mine", str(tmp_path / "comparison.json")])
-    assert readme_is_of(readme.read_text(), results)
-    assert not readme_is_of(readme.read_text().replace("floor", "ceiling"), results)
+    for page in pages:
+        assert is_of(page, docs / "results")
+        page.write_text(page.read_text().replace("floor", "ceiling"))
+        assert not is_of(page, docs / "results")
 
 
 @pytest.mark.parametrize(

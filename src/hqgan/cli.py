@@ -11,16 +11,54 @@ from typing import Annotated
 
 import typer
 
-from hqgan import cli_compare, cli_report, cli_sample, cli_study
+import hqgan
+from hqgan import (
+    cli_app,
+    cli_compare,
+    cli_export,
+    cli_report,
+    cli_sample,
+    cli_study,
+    completion,
+)
 from hqgan.cli_compare import Weights, chosen_extractor
-from hqgan.cli_data import DataPath, Json, Label, Seed, data_app
+from hqgan.cli_data import (
+    Assignments,
+    DataPath,
+    Device,
+    Init,
+    Json,
+    Label,
+    Seed,
+    Size,
+    data_app,
+)
 from hqgan.cli_hardware import hardware_app
-from hqgan.console import emit, fail, say, stages, training_progress
+from hqgan.cli_order import NewcomersFirst
+from hqgan.console import (
+    emit,
+    fail,
+    going_to,
+    interruptible,
+    say,
+    stages,
+    training_progress,
+)
 from hqgan.errors import HqganError, RunError, UsageError
+
+START = """\b
+Start with one of these:
+  hqgan demo                                              no data, no network
+  hqgan sample --pretrained ham10000-64 --n 64            pictures in seconds
+  hqgan data inspect PATH                                 then train --data PATH
+Each command explains itself: hqgan train --help
+"""
 
 app = typer.Typer(
     name="hqgan",
+    cls=NewcomersFirst,
     help="HybridQ: a hybrid classical-quantum GAN for colour skin-lesion images.",
+    epilog=START,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -32,31 +70,58 @@ app.add_typer(hardware_app, name="hardware")
 Out = Annotated[Path, typer.Option(help="where results go")]
 
 
+def show_version(asked: bool) -> None:
+    """For bug reports."""
+    if asked:
+        print(f"hqgan {hqgan.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def hqgan_itself(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="print the version", callback=show_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Options before a command."""
+
+
 @app.command(epilog="Example: hqgan train --data images/ --size 64 --kimg 250 --out runs/mine")
 def train(
     data: DataPath = None,
     out: Out = Path("runs/hybridq"),
-    preset: Annotated[str | None, typer.Option(help="e.g. hybridq, twin-zeros, dcgan+kit")] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="e.g. hybridq, twin-zeros, dcgan+kit", autocompletion=completion.presets),
+    ] = None,
     config: Annotated[
         Path | None, typer.Option(help="YAML with any subset of the keys of config.yaml")
     ] = None,
-    assignments: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="e.g. generator.qubits=8")
-    ] = None,
-    size: Annotated[int | None, typer.Option(help="edge of the images: 32, 64 or 128")] = None,
+    assignments: Assignments = None,
+    size: Size = None,
     kimg: Annotated[
         float | None, typer.Option(help="thousands of real images shown to the critic")
     ] = None,
     batch: Annotated[int | None, typer.Option(help="images per step")] = None,
     seed: Annotated[int | None, typer.Option(help="seed of everything random")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps")] = None,
+    device: Device = None,
     label: Label = None,
-    init: Annotated[
-        str | None, typer.Option(help="fine-tune from this run or packaged generator")
-    ] = None,
+    init: Init = None,
     noise: Annotated[
         str | None,
-        typer.Option(help="train under a device's noise: aer:fake_NAME (needs hqgan[quantum])"),
+        typer.Option(
+            help="train under a device's noise: aer:fake_NAME (needs hqgan[quantum])",
+            autocompletion=completion.noises,
+        ),
+    ] = None,
+    logger: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="also tell tensorboard, wandb or mlflow (needs hqgan[loggers]); may be repeated",
+            autocompletion=completion.among("tensorboard", "wandb", "mlflow"),
+        ),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="print the resolved configuration and stop")
@@ -76,6 +141,7 @@ def train(
         "device": device,
         "init.run": init,
         "noise.device": noise,
+        "loggers": [one.strip() for each in logger or () for one in each.split(",")] or None,
     }
     resolved = load_config(preset, config, overrides, assignments or ())
     if dry_run:
@@ -85,9 +151,13 @@ def train(
             say(to_yaml(resolved).rstrip())
         return
     from hqgan.training import train as run_training
+    from hqgan.workflows.model_card import refresh_card
 
-    with training_progress() as callbacks:
+    going_to(out)
+    kept = f"what was saved before stands in {out}, and the same command goes on"
+    with interruptible(kept), training_progress() as callbacks:
         result = run_training(resolved, out, callbacks=callbacks)
+    refresh_card(Path(result.snapshot))
     rate = f", {result.images_per_second:.0f} images/s" if result.images_per_second else ""
     say(f"{result.images_seen:,} images seen{rate}")
     say(f"snapshot: {result.snapshot}\nsamples:  {out / 'samples'}")
@@ -105,7 +175,13 @@ app.command(epilog="Example: hqgan sample runs/mine --per-class 100 --out synthe
 def evaluate(
     run: Annotated[Path, typer.Argument(help="run folder or snapshot")],
     data: DataPath = None,
-    split: Annotated[str, typer.Option(help="val, or test together with --final")] = "val",
+    split: Annotated[
+        str,
+        typer.Option(
+            help="val, or test together with --final",
+            autocompletion=completion.among("val", "test"),
+        ),
+    ] = "val",
     final: Annotated[bool, typer.Option("--final", help="open the test split; recorded")] = False,
     n: Annotated[
         int | None, typer.Option("--n", help="generated images (default: as many as the split has)")
@@ -123,50 +199,63 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Measure a generator on val, each number beside its floor. On test once, at the end."""
-    from hqgan.evaluation.run import data_of, evaluate_run
+    from hqgan.evaluation.run import RECORDS, data_of, evaluate_run
+    from hqgan.models import find_snapshot
     from hqgan.report import sample_sheet
+    from hqgan.workflows.model_card import refresh_card
 
     if privacy:
         from hqgan.workflows.privacy import privacy as look_for_copies
         from hqgan.workflows.privacy import require_enough
 
         require_enough(n)
-    with stages() as progress:
-        extractor = chosen_extractor(inception_weights, progress)
-        path, column = (data, None) if data else data_of(run)
-        measured = evaluate_run(
-            run,
-            path,
-            extractor,
-            split=split,
-            final=final,
-            n=n,
-            seed=seed,
-            curve=curve,
-            label=label or column,
-            progress=progress,
-        )
-    for one in measured:
-        say(f"\n{one.snapshot} ({one.images_seen:,} images), {extractor}")
-        for line in one.lines():
-            say(line)
-    sheet = None
-    try:
-        sheet = sample_sheet(
-            measured[-1].snapshot, path, split=split, label=label or column, seed=seed
-        )
-        say(f"\npicture: {sheet} (half of it real images: share it as you may share those)")
-    except RunError as error:  # numbers are not lost to a picture
-        say(f"\nno picture: {error}")
-    copies = None
-    if privacy:
+    record = find_snapshot(run).parent / RECORDS
+    going_to(record.parent)
+    before = record.stat().st_size if record.is_file() else 0
+
+    def kept() -> str:
+        now = record.stat().st_size if record.is_file() else 0
+        done = f"what was measured stands in {record}" if now > before else "nothing was written"
+        return f"{done}; the same command starts again"
+
+    with interruptible(kept):
         with stages() as progress:
-            copies = look_for_copies(
-                run, path, extractor, split=split, final=final, n=n, seed=seed,
-                label=label or column, progress=progress,
-            )  # fmt: skip
-        for line in copies.lines():
-            say(line)
+            extractor = chosen_extractor(inception_weights, progress)
+            path, column = (data, None) if data else data_of(run)
+            measured = evaluate_run(
+                run,
+                path,
+                extractor,
+                split=split,
+                final=final,
+                n=n,
+                seed=seed,
+                curve=curve,
+                label=label or column,
+                progress=progress,
+            )
+        for one in measured:
+            say(f"\n{one.snapshot} ({one.images_seen:,} images), {extractor}")
+            for line in one.lines():
+                say(line)
+        sheet = None
+        try:
+            sheet = sample_sheet(
+                measured[-1].snapshot, path, split=split, label=label or column, seed=seed
+            )
+            say(f"\npicture: {sheet} (half of it real images: share it as you may share those)")
+        except RunError as error:  # numbers are not lost to a picture
+            say(f"\nno picture: {error}")
+        copies = None
+        if privacy:
+            with stages() as progress:
+                copies = look_for_copies(
+                    run, path, extractor, split=split, final=final, n=n, seed=seed,
+                    label=label or column, progress=progress,
+                )  # fmt: skip
+            for line in copies.lines():
+                say(line)
+    refresh_card(measured[-1].snapshot)
     if as_json:
         recipes = measured[-1].records
         points = [{"images_seen": m.images_seen, "recipes": m.records} for m in measured]
@@ -175,10 +264,10 @@ def evaluate(
         emit({"recipes": recipes, "picture": sheet and str(sheet), **more, **found})
 
 
-app.command()(cli_sample.demo)
+app.command(epilog="Example: hqgan demo --out runs/demo")(cli_sample.demo)
 
 
-@app.command()
+@app.command(epilog="Example: hqgan doctor")
 def doctor(as_json: Json = False) -> None:
     """Say what this machine offers and lacks. Names the command that mends it."""
     from hqgan.doctor import examine
@@ -203,24 +292,28 @@ app.command(epilog="Example: hqgan reproduce ham10000-64 --data images/ --row dc
 )
 app.command(epilog="Example: hqgan augment --data images/ --out augmented")(cli_study.augment)
 app.command(epilog="Example: hqgan study study.yaml --dry-run")(cli_study.study)
+app.command(epilog="Example: hqgan export --pretrained ham10000-64 --out exported")(
+    cli_export.export
+)
 app.command(epilog="Example: hqgan report runs/mine")(cli_report.report)
+app.command(epilog="Example: hqgan app runs/mine --data images/")(cli_app.app)
 
 
 def main() -> None:
     """Entry point: every failure a user can cause is one paragraph and an exit code."""
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="hqgan", standalone_mode=False)
     except HqganError as error:
         fail(str(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        fail("interrupted", 130)
+        fail("interrupted; the same command starts again", 130)
     except Exception as error:
         shown = getattr(error, "format_message", None)  # click's own usage errors
         if shown is None:
             raise
         fail(f"{shown()} (see hqgan --help)", UsageError.exit_code)
     if code == 130:  # what typer itself makes of Ctrl-C
-        fail("interrupted", 130)
+        fail("interrupted; the same command starts again", 130)
     sys.exit(code)
 
 

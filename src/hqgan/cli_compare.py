@@ -1,14 +1,25 @@
 """The commands that compare models: `hqgan compare`, `reproduce` and `probe`."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hqgan.cli_data import DataPath, ExecutorName, Json, Label, Seed, Workers
-from hqgan.console import emit, say, stages, training_progress
+from hqgan import completion
+from hqgan.cli_data import DataPath, Device, ExecutorName, Json, Label, Seed, Workers
+from hqgan.console import (
+    NOTHING_WRITTEN,
+    emit,
+    going_to,
+    interruptible,
+    say,
+    stages,
+    training_progress,
+)
 
 if TYPE_CHECKING:
     from hqgan.evaluation import Extractor
@@ -21,7 +32,6 @@ Weights = Annotated[
         "(default: HQGAN_INCEPTION; without it, fd_tiny)"
     ),
 ]
-Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps")]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="print the cells and their hours, and stop")
 ]
@@ -33,7 +43,11 @@ Final = Annotated[
 
 def compare(
     models: Annotated[
-        str, typer.Option(help="presets or run folders, by commas; 'all' for every preset")
+        str,
+        typer.Option(
+            help="presets or run folders, by commas; 'all' for every preset",
+            autocompletion=completion.models,
+        ),
     ],
     data: DataPath = None,
     out: Annotated[Path, typer.Option(help="where results go")] = Path("runs/compare"),
@@ -44,13 +58,28 @@ def compare(
         float | None, typer.Option(help="instead: seconds that each model may train")
     ] = None,
     seeds: Annotated[int, typer.Option(help="runs of each preset")] = 1,
-    size: Annotated[int, typer.Option(help="edge of the images: 32, 64 or 128")] = 64,
+    size: Annotated[
+        int,
+        typer.Option(
+            help="edge of the images: 32, 64 or 128",
+            autocompletion=completion.among("32", "64", "128"),
+        ),
+    ] = 64,
     assignments: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="[MODEL:]KEY=VALUE", help="e.g. ddpm:generator.width=32"),
+        typer.Option(
+            "--set",
+            metavar="[MODEL:]KEY=VALUE",
+            help="e.g. ddpm:generator.width=32",
+            autocompletion=completion.settings,
+        ),
     ] = None,
     split: Annotated[
-        str | None, typer.Option(help="val, or test, which --final implies (default: val)")
+        str | None,
+        typer.Option(
+            help="val, or test, which --final implies (default: val)",
+            autocompletion=completion.among("val", "test"),
+        ),
     ] = None,
     final: Final = False,
     n: Annotated[
@@ -77,31 +106,34 @@ def compare(
 
     place = Executor(executor, workers)
     names = preset_names() if models == "all" else [m.strip() for m in models.split(",") if m]
-    with stages() as progress:  # weights may have to be fetched first
-        chosen_extractor(inception_weights, progress)
-    chosen = plan(
-        out,
-        names,
-        data=data or os.environ.get("HQGAN_DATA") or "embedded",
-        kimg=kimg,
-        budget=budget,
-        seeds=seeds,
-        size=size,
-        label=label,
-        split=split,
-        final=final,
-        n=n,
-        curve_n=curve_n,
-        weights=None if inception_weights == "download" else inception_weights,
-        device=device,
-        assignments=assignments or (),
-    )
+    if not dry_run:
+        going_to(out)
+    with kept_in(out), stages() as progress:
+        chosen_extractor(inception_weights, progress)  # which may have to be fetched first
+        chosen = plan(
+            out,
+            names,
+            data=data or os.environ.get("HQGAN_DATA") or "embedded",
+            kimg=kimg,
+            budget=budget,
+            seeds=seeds,
+            size=size,
+            label=label,
+            split=split,
+            final=final,
+            n=n,
+            curve_n=curve_n,
+            weights=None if inception_weights == "download" else inception_weights,
+            device=device,
+            assignments=assignments or (),
+            progress=partial(progress, "decoding"),
+        )
     if dry_run:
         show_estimates(chosen, as_json)
         return
     from hqgan.report import comparison_page
 
-    with training_progress() as callbacks:
+    with kept_in(out), training_progress() as callbacks:
         table = run_comparison(chosen, place, callbacks)
         pages = comparison_page(table, chosen, out)
     for line in table.lines():
@@ -114,7 +146,10 @@ def compare(
 
 def reproduce(
     table: Annotated[
-        str | None, typer.Argument(help="name of a table; without one, those there are")
+        str | None,
+        typer.Argument(
+            help="name of a table; without one, those there are", autocompletion=completion.tables
+        ),
     ] = None,
     data: DataPath = None,
     label: Label = None,
@@ -151,20 +186,22 @@ def reproduce(
         return
     named = read_table(table)
     place = Executor(executor, workers)
-    with stages() as progress:  # weights may have to be fetched first
-        chosen_extractor(inception_weights, progress)
     folder = out or Path("runs") / table
-    weights = None if inception_weights == "download" else inception_weights
-    chosen = plan(
-        named,
-        folder,
-        data=data,
-        label=label,
-        rows=row or (),
-        final=final,
-        weights=weights,
-        device=device,
-    )
+    if not dry_run:
+        going_to(folder)
+    with kept_in(folder), stages() as progress:
+        chosen_extractor(inception_weights, progress)  # which may have to be fetched first
+        chosen = plan(
+            named,
+            folder,
+            data=data,
+            label=label,
+            rows=row or (),
+            final=final,
+            weights=None if inception_weights == "download" else inception_weights,
+            device=device,
+            progress=partial(progress, "decoding"),
+        )
     there = {cell.model for cell in chosen.cells}
     for each in named.rows:
         for line in commands(named, each, final, label) if each.model in there else ():
@@ -175,7 +212,7 @@ def reproduce(
     from hqgan.report import comparison_page
     from hqgan.report.statements import table_remarks
 
-    with training_progress() as callbacks:
+    with kept_in(folder), training_progress() as callbacks:
         result = run_table(chosen, named, place, callbacks)
         pages = comparison_page(result, chosen, folder)
     for line in result.lines():
@@ -223,7 +260,9 @@ def probe(
     from hqgan.report import probe_page
     from hqgan.workflows import probe as run_probe
 
-    with stages() as progress:
+    folder = out or run / "probe"
+    going_to(folder)
+    with interruptible(NOTHING_WRITTEN), stages() as progress:
         extractor = chosen_extractor(inception_weights, progress)
         path, column = (data, None) if data else data_of(run)
         found = run_probe(
@@ -238,9 +277,14 @@ def probe(
         )
     for line in found.lines():
         say(line)
-    say(f"page: {probe_page(found, out or run / 'probe')}")
+    say(f"page: {probe_page(found, folder)}")
     if as_json:
         emit(found.as_json())
+
+
+def kept_in(folder: Path) -> AbstractContextManager[None]:
+    """What Ctrl-C leaves of a job that notes each finished cell."""
+    return interruptible(f"what is done is kept in {folder}, and the same command continues")
 
 
 def chosen_extractor(weights: str | None, progress: Callable[..., None]) -> "Extractor":

@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from hqgan.console import counter, emit, say, stages
+from hqgan import completion
+from hqgan.console import (
+    counter,
+    emit,
+    going_to,
+    interruptible,
+    say,
+    stages,
+)
 
 data_app = typer.Typer(help="Look at a data set, or fetch a public one.", no_args_is_help=True)
 
@@ -24,7 +32,38 @@ Label = Annotated[
 ]
 Pretrained = Annotated[
     str | None,
-    typer.Option("--pretrained", help="a generator of the package instead, e.g. ham10000-64"),
+    typer.Option(
+        "--pretrained",
+        help="a generator of the package instead, e.g. ham10000-64",
+        autocompletion=completion.pretrained,
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        help="auto, cpu, cuda or mps", autocompletion=completion.among("auto", "cpu", "cuda", "mps")
+    ),
+]
+Size = Annotated[
+    int | None,
+    typer.Option(
+        help="edge of the images: 32, 64 or 128", autocompletion=completion.among("32", "64", "128")
+    ),
+]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="e.g. generator.qubits=8",
+        autocompletion=completion.settings,
+    ),
+]
+Init = Annotated[
+    str | None,
+    typer.Option(
+        help="fine-tune from this run or packaged generator", autocompletion=completion.pretrained
+    ),
 ]
 
 ExecutorName = Annotated[
@@ -33,6 +72,7 @@ ExecutorName = Annotated[
         "--executor",
         help="local: one run after the other; processes: side by side in worker processes, the "
         "fastest on a CPU; ray: on a cluster. Continue with the one it was begun with",
+        autocompletion=completion.among("local", "processes", "ray"),
     ),
 ]
 Workers = Annotated[
@@ -41,7 +81,7 @@ Workers = Annotated[
 ]
 
 
-@data_app.command("inspect")
+@data_app.command("inspect", epilog="Example: hqgan data inspect images/")
 def data_inspect(
     path: Annotated[str, typer.Argument(help="folder, csv or npz of images; or 'embedded'")],
     label: Label = None,
@@ -50,7 +90,10 @@ def data_inspect(
     """Show classes, splits, sizes, damage, duplicates and leaks."""
     from hqgan.data import inspect
 
-    with counter("looking") as progress:
+    with (
+        interruptible("nothing was written; the same command starts again"),
+        counter("looking") as progress,
+    ):
         found = inspect(path, label=label, progress=progress)
     for line in found.lines():
         say(line)
@@ -58,7 +101,9 @@ def data_inspect(
         emit(found.to_dict())
 
 
-@data_app.command("prepare")
+@data_app.command(
+    "prepare", epilog="Example: hqgan data prepare images/ --size 64 --out data/prepared"
+)
 def data_prepare(
     path: Annotated[str, typer.Argument(help="folder, csv or npz of images; or 'embedded'")],
     out: Annotated[Path, typer.Option(help="an absent or empty folder")] = Path("data/prepared"),
@@ -69,7 +114,9 @@ def data_prepare(
     """Write the images as a model sees them. OUT/<split>/<class>/*.png and a manifest."""
     from hqgan.data import prepare
 
-    with counter("decoding") as progress:
+    going_to(out)
+    half = f"{out} holds a part of the images; delete it, and the same command starts again"
+    with interruptible(half), counter("decoding") as progress:
         result = prepare(path, out, size, label=label, progress=progress)
     written = ", ".join(f"{count:,} {split}" for split, count in result.images.items())
     say(f"{written} images in {result.out}; {result.skipped} left out, listed in skipped.csv")
@@ -77,9 +124,15 @@ def data_prepare(
         emit(asdict(result))
 
 
-@data_app.command("download")
+@data_app.command("download", epilog="Example: hqgan data download ham10000 --out data/ham10000")
 def data_download(
-    name: Annotated[str, typer.Argument(help="ham10000, dermamnist, dermamnist-64 ...")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="ham10000, dermamnist, dermamnist-64 ...",
+            autocompletion=completion.among(*completion.DATA_SETS),
+        ),
+    ],
     out: Annotated[Path | None, typer.Option(help="folder (default: data/NAME)")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="accept the licence printed")] = False,
     mirror: Annotated[
@@ -94,10 +147,11 @@ def data_download(
         say(terms)
         return yes or (sys.stdin.isatty() and typer.confirm("Do you accept these terms?", err=True))
 
-    with stages() as progress:
-        target = download(
-            name, out or Path("data") / name, ask=ask, base_url=mirror, progress=progress
-        )
+    place = out or Path("data") / name
+    going_to(place)
+    kept = f"what was fetched is kept in {place}, and the same command continues"
+    with interruptible(kept), stages() as progress:
+        target = download(name, place, ask=ask, base_url=mirror, progress=progress)
     say(f"ready: hqgan data inspect {target}")
     if as_json:
         emit({"path": str(target)})

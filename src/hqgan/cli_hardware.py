@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hqgan import completion
 from hqgan.cli_compare import Weights, chosen_extractor
 from hqgan.cli_data import DataPath, Json, Label, Pretrained, Seed
-from hqgan.console import emit, say, stages
+from hqgan.console import NOTHING_WRITTEN, emit, going_to, interruptible, say, stages
 from hqgan.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ def sample(
         str,
         typer.Option(
             help="exact, shots:N, noise:fake_NAME, aer:fake_NAME, fake:NAME, ibm:NAME, "
-            "ibm:least_busy or python:PKG.MODULE:FACTORY"
+            "ibm:least_busy or python:PKG.MODULE:FACTORY",
+            autocompletion=completion.backends,
         ),
     ] = "noise:fake_marrakesh",
     n: Annotated[int, typer.Option("--n", help="images")] = 16,
@@ -40,13 +42,21 @@ def sample(
         typer.Option(help="of each circuit in each basis (default: 4096 on a device, else exact)"),
     ] = None,
     mitigation: Annotated[
-        str, typer.Option(help="none, or some of trex, dd, twirling and zne, joined by +")
+        str,
+        typer.Option(
+            help="none, or some of trex, dd, twirling and zne, joined by +",
+            autocompletion=completion.among("none", "trex", "dd", "twirling", "zne"),
+        ),
     ] = "none",
     no_pack: Annotated[
         bool, typer.Option("--no-pack", help="one circuit at a time, not many side by side")
     ] = False,
     noise_model: Annotated[
-        str | None, typer.Option(help="compare with this model of the noise, e.g. aer:fake_fez")
+        str | None,
+        typer.Option(
+            help="compare with this model of the noise, e.g. aer:fake_fez",
+            autocompletion=completion.backends,
+        ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print the bill and stop")] = False,
     yes: Annotated[
@@ -109,7 +119,9 @@ def sample(
         if as_json:
             emit({**ready.as_json(), "sent": False})
         return
-    with stages() as progress:
+    going_to(ready.folder)
+    noted = f"what was computed or sent is noted in {ready.folder}, and the same command continues"
+    with interruptible(noted), stages() as progress:
         extractor = chosen_extractor(inception_weights, progress) if reference.images else None
         found = run_sampling(
             ready,
@@ -145,7 +157,8 @@ def collect(
     from hqgan.workflows.hardware import collect as run_collecting
 
     collected = []
-    with stages() as progress:
+    kept = "jobs and what they gave are kept; the same command continues"
+    with interruptible(kept), stages() as progress:
         extractor = chosen_extractor(inception_weights, progress)
         for found in run_collecting(
             run, extractor, wait=not no_wait, message=say, progress=progress
@@ -178,7 +191,11 @@ def study(
         list[Path] | None, typer.Option(help="hold another run against it, e.g. a noise-aware one")
     ] = None,
     backend: Annotated[
-        str, typer.Option(help="whose noise is made weaker and stronger: noise:fake_NAME")
+        str,
+        typer.Option(
+            help="whose noise is made weaker and stronger: noise:fake_NAME",
+            autocompletion=completion.backends,
+        ),
     ] = "noise:fake_marrakesh",
     n: Annotated[int, typer.Option("--n", help="images behind each number")] = 64,
     out: Annotated[
@@ -199,7 +216,8 @@ def study(
     source = chosen(run, pretrained)
     folder = folder_of(source, out)
     reference = reference_of(source, n, data, label)
-    with stages() as progress:
+    going_to(folder)
+    with interruptible(NOTHING_WRITTEN), stages() as progress:
         extractor = chosen_extractor(inception_weights, progress) if reference.images else None
         found = run_study(
             source,

@@ -7,7 +7,14 @@ from typing import Annotated
 import typer
 
 from hqgan.cli_data import Json, Pretrained, Seed
-from hqgan.console import counter, emit, say, training_progress
+from hqgan.console import (
+    counter,
+    emit,
+    going_to,
+    interruptible,
+    say,
+    training_progress,
+)
 
 
 def sample(
@@ -29,7 +36,9 @@ def sample(
     from hqgan.workflows import sample as run_sampling
 
     source = chosen(run, pretrained)
-    with counter("sampling") as progress:
+    going_to(out)
+    begun = f"what {out} holds is whole; the same command with another --out starts again"
+    with interruptible(begun), counter("sampling") as progress:
         result = run_sampling(
             source, out, per_class=per_class, n=n, like=like, seed=seed, progress=progress
         )
@@ -50,9 +59,11 @@ def demo(
     from hqgan.report import sample_sheet
     from hqgan.workflows import demo as run_demo
 
-    with training_progress() as callbacks:
+    going_to(out)
+    kept = f"what is trained is kept in {out}, and the same command continues"
+    with interruptible(kept), training_progress() as callbacks:
         result = run_demo(out, **({} if kimg is None else {"kimg": kimg}), callbacks=callbacks)
-    picture = sample_sheet(out, "embedded", split="train")
+        picture = sample_sheet(out, "embedded", split="train")
     say(f"\npicture:  {picture}  (left embedded images, right generated ones)")
     say(f"metrics:  {result.metrics}")
     say(

@@ -6,8 +6,22 @@ from typing import Annotated
 
 import typer
 
-from hqgan.cli_data import DataPath, ExecutorName, Json, Label, Pretrained, Seed, Workers
-from hqgan.console import emit, say, training_progress
+from hqgan import completion
+from hqgan.cli_compare import kept_in
+from hqgan.cli_data import (
+    Assignments,
+    DataPath,
+    Device,
+    ExecutorName,
+    Init,
+    Json,
+    Label,
+    Pretrained,
+    Seed,
+    Size,
+    Workers,
+)
+from hqgan.console import counter, emit, going_to, say, training_progress
 from hqgan.errors import UsageError
 
 
@@ -23,20 +37,21 @@ def augment(
     ] = None,
     balance: Annotated[
         str | None,
-        typer.Option(help="fill every class up to the largest (max, default) or median one"),
+        typer.Option(
+            help="fill every class up to the largest (max, default) or median one",
+            autocompletion=completion.among("max", "median"),
+        ),
     ] = None,
-    preset: Annotated[str | None, typer.Option(help="of the generator, default hybridq")] = None,
-    assignments: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="e.g. generator.qubits=8")
+    preset: Annotated[
+        str | None,
+        typer.Option(help="of the generator, default hybridq", autocompletion=completion.presets),
     ] = None,
-    size: Annotated[int | None, typer.Option(help="edge of the images: 32, 64 or 128")] = None,
+    assignments: Assignments = None,
+    size: Size = None,
     kimg: Annotated[
         float | None, typer.Option(help="thousands of real images the generator is trained on")
     ] = None,
-    init: Annotated[
-        str | None,
-        typer.Option(help="fine-tune the generator from this run or packaged generator"),
-    ] = None,
+    init: Init = None,
     no_copy_filter: Annotated[
         bool, typer.Option("--no-copy-filter", help="keep near-copies of training images")
     ] = False,
@@ -46,7 +61,7 @@ def augment(
     judge_steps: Annotated[
         int | None, typer.Option(help="training steps of the classifier that recognises them")
     ] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps")] = None,
+    device: Device = None,
     label: Label = None,
     seed: Seed = 0,
     as_json: Json = False,
@@ -79,7 +94,8 @@ def augment(
         "init.run": init,
     }
     source = given or load_config(preset, None, overrides, assignments or ())
-    with training_progress() as callbacks:
+    going_to(out)
+    with kept_in(out), training_progress() as callbacks:
         result = run_augmentation(
             source,
             out,
@@ -142,7 +158,16 @@ def study(
         raise UsageError("name a protocol; `hqgan study --example > study.yaml` writes one")
     how = Executor(executor, workers)
     place = out or Path("runs") / protocol.stem
-    chosen = plan(read_protocol(protocol, data), place, weights=inception_weights, executor=how)
+    if not dry_run:
+        going_to(place)
+    with kept_in(place), counter("decoding") as progress:
+        chosen = plan(
+            read_protocol(protocol, data),
+            place,
+            weights=inception_weights,
+            executor=how,
+            progress=progress,
+        )
     for line in chosen.lines():
         say(line)
     if dry_run:
@@ -159,9 +184,9 @@ def study(
         return
     from hqgan.report import study_page
 
-    with training_progress() as callbacks:
+    with kept_in(place), training_progress() as callbacks:
         result = run_study(chosen, final=final, executor=how, callbacks=callbacks)
-    pages = study_page(result, place)
+        pages = study_page(result, place)
     for line in result.lines():
         say(line)
     for page in pages:

@@ -20,9 +20,9 @@ from hqgan.errors import UsageError
 from hqgan.errors import did_you_mean as did_you_mean
 from hqgan.schema import Config
 
-# Keys that may differ when a run is continued: how far it goes and where it runs, not what is
-# computed. The data are compared by content, so their folder may move.
-FREE_TO_CHANGE = ("kimg", "device", "data.path", "save_every_kimg")
+# Keys that may differ when a run is continued: how far it goes, where it runs and who is told, not
+# what is computed. The data are compared by content, so their folder may move.
+FREE_TO_CHANGE = ("kimg", "device", "data.path", "save_every_kimg", "loggers")
 Model = TypeVar("Model", bound=BaseModel)
 LONGEST = 200  # characters of a wrong value that are quoted
 KIT = "kit"  # presets/kit.yaml, what `+kit` lays over another preset

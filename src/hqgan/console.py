@@ -3,8 +3,10 @@
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from rich.console import Console
@@ -17,7 +19,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from hqgan.errors import HqganError
+from hqgan.durations import duration
+from hqgan.errors import HqganError, Interrupted
 
 if TYPE_CHECKING:
     from hqgan.training import Callbacks
@@ -29,6 +32,7 @@ SHOWN = {  # while a model trains
     "denoising_loss": "loss",
     "diversity": "diversity",
 }
+NOTHING_WRITTEN = "nothing was written; the same command starts again"
 IS_FIRST_PROCESS = os.environ.get("RANK", "0") == "0"  # set by torchrun
 
 
@@ -59,10 +63,11 @@ def emit(value: dict[str, Any]) -> None:
 
 
 @contextmanager
-def stages() -> Iterator[Callable[..., None]]:
+def stages(quiet: bool = False) -> Iterator[Callable[..., None]]:
     """Progress bars, called as progress(stage, done, total, text=None); `text` replaces the name.
 
-    Without a terminal they are plain lines: one every tenth, or one for each text.
+    Without a terminal they are plain lines, with the time left: one every tenth, or one for each
+    text. `quiet` shows nothing.
     """
     with Progress(
         TextColumn("{task.description}"),
@@ -71,30 +76,52 @@ def stages() -> Iterator[Callable[..., None]]:
         TimeRemainingColumn(),
         console=screen,
         transient=True,
-        disable=not (screen.is_terminal and IS_FIRST_PROCESS),
+        disable=quiet or not (screen.is_terminal and IS_FIRST_PROCESS),
     ) as bars:
         known: dict[str, TaskID] = {}
+        begun: dict[str, tuple[float, int]] = {}
 
         def update(stage: str, done: int, total: int | None, text: str | None = None) -> None:
             if stage not in known or done < bars.tasks[known[stage]].completed:
                 known[stage] = bars.add_task(stage, total=total)
+                begun[stage] = time.monotonic(), done
             before = bars.tasks[known[stage]].completed
             bars.update(known[stage], completed=done, total=total, description=text or stage)
-            if screen.is_terminal:
+            if screen.is_terminal or quiet:
                 return
             if text:
                 say(f"{done:,} of {total:,}: {text}")
             elif total and 10 * done // total > 10 * before // total:
-                say(f"{stage}: {done:,} of {total:,}")
+                start, first = begun[stage]
+                pace = (time.monotonic() - start) / max(done - first, 1)
+                left = f", {duration(pace * (total - done))} left" * (first < done < total)
+                say(f"{stage}: {done:,} of {total:,}{left}")
 
         yield update
 
 
 @contextmanager
-def counter(stage: str) -> Iterator[Callable[[int, int], None]]:
+def counter(stage: str, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
     """A single progress bar, called as progress(done, total)."""
-    with stages() as progress:
+    with stages(quiet) as progress:
         yield lambda done, total: progress(stage, done, total)
+
+
+def going_to(place: Path | str) -> None:
+    """Where a job's files go, said before it begins."""
+    say(f"files go to {place}")
+
+
+@contextmanager
+def interruptible(kept: str | Callable[[], str]) -> Iterator[None]:
+    """Say on Ctrl-C what is kept and how to go on: `kept`, asked for once it has happened.
+
+    Jobs that save as they go raise an `Interrupted` of their own, which passes.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted; {kept() if callable(kept) else kept}") from None
 
 
 @contextmanager
@@ -106,9 +133,9 @@ def training_progress() -> Iterator["Callbacks"]:
 
         def progress(seen: int, goal: int, record: dict[str, float]) -> None:
             rate = record["images_per_second"]
-            left = max(goal - seen, 0) / max(rate, 1e-9) / 60
+            left = duration(max(goal - seen, 0) / max(rate, 1e-9))
             shown = [f"{key} {record[name]:.3f}" for name, key in SHOWN.items() if name in record]
-            text = ", ".join([f"{rate:.0f} images/s", f"{left:.0f} min left", *shown])
+            text = ", ".join([f"{rate:.0f} images/s", f"{left} left", *shown])
             bars("training", seen, goal, text)
 
         yield Callbacks(

@@ -32,6 +32,12 @@ class TrainingStopped(HqganError):
     """Training was stopped by its guard (NaN, collapse); the last good snapshot is kept."""
 
 
+class Interrupted(HqganError):
+    """Ctrl-C or SIGTERM; the message says what is kept and how to go on (exit code 130)."""
+
+    exit_code = 130
+
+
 class MissingExtra(HqganError):
     """An optional package is absent; the message names the extra that brings it."""
 

@@ -4,6 +4,7 @@ A run is one `Config`. What the generators' and critics' keys do is said where t
 `hqgan.config` reads configurations.
 """
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -29,11 +30,14 @@ Layers = Annotated[int, Field(ge=1, le=100)]
 
 
 def absolute_path(path: str) -> str:
-    """The path as it is found from any working folder."""
+    """The path as it is found from any working folder, spelled one way: without `..` and `.`."""
     try:
-        return str(Path(path).expanduser().absolute())
+        found = Path(path).expanduser().absolute()
     except RuntimeError as error:  # the home of a user who does not exist
         raise ValueError(f"{path} cannot be found: {error}") from error
+    plain = Path(os.path.normpath(found))
+    elsewhere = found.exists() and not (plain.exists() and plain.samefile(found))
+    return str(found if elsewhere else plain)  # beyond a link, `..` is another folder
 
 
 def run_or_pretrained(run: str) -> str:
@@ -347,6 +351,9 @@ class Config(Section):
     save_every_kimg: Kimg = 10
     init: Init | None = None
     noise: NoisyMachine | None = None
+    loggers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = Field(
+        (), description="experiment trackers beside metrics.jsonl, see `hqgan.training.loggers`"
+    )
 
     @model_validator(mode="after")
     def parts_fit_together(self) -> Self:

@@ -51,6 +51,9 @@ def test_the_report_is_json_and_text(leaky: Path) -> None:
     assert json.loads(json.dumps(report.to_dict()))["leaks"] == 3
     text = "\n".join(report.lines())
     assert "exact duplicates: 2 pairs, 2 across splits, 2 with two labels" in text
+    assert "delete one of each pair" in text
+    assert "teaches both" in text
+    assert "Few val images (a 1, b 1)" in text
 
 
 def test_a_lesion_in_two_splits_is_a_leak(tmp_path: Path) -> None:
@@ -61,6 +64,14 @@ def test_a_lesion_in_two_splits_is_a_leak(tmp_path: Path) -> None:
     report = inspect(tmp_path)
     assert report.group_leaks == {"L0": ("test", "train")}
     assert report.groups == {"train": 1, "val": 1, "test": 1}
+    assert "lesions in two splits: 1" in "\n".join(report.lines())
+
+
+def test_nothing_is_said_of_lesions_that_nobody_names(class_folders: Callable[..., Path]) -> None:
+    report = inspect(class_folders(a=3, b=3))
+    assert not report.lesions_known
+    words = [line for line in report.lines()[1:] if "lesion" in line]
+    assert len(words) == 2  # how the splits were made, and that they may leak
 
 
 def test_damage_is_a_finding_not_an_error(class_folders: Callable[..., Path]) -> None:
@@ -68,6 +79,7 @@ def test_damage_is_a_finding_not_an_error(class_folders: Callable[..., Path]) ->
     (folder / "a" / "001.png").write_bytes(b"\x89PNG")
     report = inspect(folder)
     assert [item.id for item in report.unreadable] == ["a/001.png"]
+    assert sum(split["a"] for split in report.counts.values()) == 2
     assert not report.exact_duplicates
     assert not report.near_duplicates
 

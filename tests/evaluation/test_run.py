@@ -176,3 +176,5 @@ def test_the_table_says_why_a_number_is_missing() -> None:
     lines = list(Measurement(Path("s"), 8, [there, absent]).lines())
     assert lines[1].split() == ["kid768", "mel", "0.25", "[0.2,", "0.3]", "0.01", "44", "44"]
     assert lines[2].split() == ["fid768", "all", "-", "too", "few", "images"]
+    assert "kid768: kernel distance of 768 Inception features" in lines[3]
+    assert lines[5].split()[:3] == ["floor:", "the", "same"]

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
@@ -22,6 +22,7 @@ POOL = 4  # side of the blocks whose means bound the distance from below
 BLOCK = 1024  # thumbnails compared with each other in one matrix product
 EMBEDDED_SIZE = 64
 LISTED = 5  # examples per finding in the text; the JSON has them all
+FEW = 10  # images of a class to be measured on, below which its own numbers say next to nothing
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,8 @@ class Pair:
 class Inspection:
     """The findings of `inspect`.
 
-    `counts` are images per split and class, `groups` lesions per split; `sizes` counts
+    `counts` are images that can be read, per split and class, `groups` lesions per split;
+    `lesions_known` says whether the data names lesions, or each image counts as one; `sizes` counts
     "width x height"; `group_leaks` maps each lesion that is in several splits to them.
     """
 
@@ -54,6 +56,7 @@ class Inspection:
     classes: tuple[str, ...]
     counts: dict[str, dict[str, int]]
     groups: dict[str, int]
+    lesions_known: bool
     split_origin: str
     sizes: dict[str, int]
     unreadable: tuple[Skipped, ...]
@@ -87,8 +90,11 @@ class Inspection:
             cells = "".join(f"{self.counts[split][name]:8d}" for split in SPLITS)
             lines.append(f"{name:{width}} {cells}")
         totals = "".join(f"{images[split]:8d}" for split in SPLITS)
-        lesions = "".join(f"{self.groups[split]:8d}" for split in SPLITS)
-        lines += [f"{'images':{width}} {totals}", f"{'lesions':{width}} {lesions}", ""]
+        lines.append(f"{'images':{width}} {totals}")
+        if self.lesions_known:
+            lesions = "".join(f"{self.groups[split]:8d}" for split in SPLITS)
+            lines.append(f"{'lesions':{width}} {lesions}")
+        lines.append("")
         common = sorted(self.sizes.items(), key=lambda item: -item[1])
         lines.append("sizes: " + _listing([f"{size} ({count})" for size, count in common]))
         lines += _reasons("unreadable", self.unreadable)
@@ -96,8 +102,25 @@ class Inspection:
         lines += _pairs("exact duplicates", self.exact_duplicates)
         lines += _pairs("near duplicates", self.near_duplicates)
         spans = [f"{group} in {' and '.join(splits)}" for group, splits in self.group_leaks.items()]
-        lines.append(f"lesions in two splits: {len(spans)}{': ' * bool(spans)}{_listing(spans)}")
-        return [*lines, *(f"warning: {text}" for text in self.warnings)]
+        if self.lesions_known:
+            found = f"{len(spans)}{': ' * bool(spans)}{_listing(spans)}"
+            lines.append(f"lesions in two splits: {found}")
+        return [*lines, *(f"warning: {text}" for text in (*self.warnings, *self._advice()))]
+
+    def _advice(self) -> Iterator[str]:
+        """What to do about duplicates and about classes too small to be measured."""
+        pairs = (*self.exact_duplicates, *self.near_duplicates)
+        if any(pair.leaks for pair in pairs):
+            yield "An image in two splits is learned from and measured on: delete one of each pair."
+        if any(pair.classes[0] != pair.classes[1] for pair in pairs):
+            yield "An image under two labels teaches both: delete the wrong one of each pair."
+        for split in SPLITS[1:]:
+            few = [f"{name} {n}" for name, n in self.counts[split].items() if 0 < n < FEW]
+            if few:
+                yield (
+                    f"Few {split} images ({_listing(few)}): what is measured of such a class alone "
+                    "says next to nothing; look at all classes together, or add images."
+                )
 
 
 def inspect(
@@ -129,6 +152,7 @@ def inspect(
     digests: list[str] = []
     thumbnails: list[np.ndarray] = []
     sizes: Counter[str] = Counter()
+    readable: Counter[tuple[str, int]] = Counter()
     looks = parallel_map(look, source.records, progress)
     for record, seen in zip(source.records, looks, strict=True):
         if isinstance(seen, str):
@@ -136,6 +160,7 @@ def inspect(
             continue
         (width, height), digest, thumbnail = seen
         sizes[f"{width} x {height}"] += 1
+        readable[record.split, record.label] += 1
         records.append(record)
         digests.append(digest)
         thumbnails.append(thumbnail)
@@ -150,8 +175,15 @@ def inspect(
         path=source.path,
         kind=source.kind,
         classes=source.classes,
-        counts=source.counts(),
-        groups={split: len({record.group for record in source.split(split)}) for split in SPLITS},
+        counts={
+            split: {name: readable[split, label] for label, name in enumerate(source.classes)}
+            for split in SPLITS
+        },
+        groups={
+            split: len({record.group for record in records if record.split == split})
+            for split in SPLITS
+        },
+        lesions_known=any(record.group != record.id for record in source.records),
         split_origin=source.split_origin,
         sizes=dict(sizes),
         unreadable=tuple(unreadable),

@@ -172,7 +172,7 @@ def _assemble(
         ids=np.array([record.id for record in kept], str),
         split=split,
         metadata={key: np.array([row.get(key, "") for row in known], str) for key in columns},
-        skipped=source.skipped + unreadable,
+        skipped=unreadable + source.skipped,  # damage before what was never an image
         warnings=tuple(remarks),
     )
 

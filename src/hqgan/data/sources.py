@@ -305,7 +305,8 @@ def _finish(
         origin = MADE_BY_LESION if by_lesion else MADE_BY_IMAGE
         if not by_lesion:
             warnings.append(
-                "No lesion ids are known: if several images show one lesion, the splits leak."
+                "No lesion ids are known: if several images show one lesion, the splits leak. "
+                "A csv beside the images can name them (image_id, dx, lesion_id)."
             )
     elif records and kind != "manifest" and not any(record.split == "val" for record in records):
         chosen = carve_validation(record.group for record in records if record.split == "train")

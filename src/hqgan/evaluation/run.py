@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from hqgan.data import EMBEDDED, Dataset, load_dataset, to_uint8
 from hqgan.errors import DataError, RunError, UsageError
 from hqgan.evaluation.diversity import evaluate_diversity
 from hqgan.evaluation.features import Extractor
+from hqgan.evaluation.meanings import legend
 from hqgan.evaluation.recipes import evaluate_images, reference_class_mix
 from hqgan.models import About, Generator, find_snapshot, generate, load_snapshot, snapshots
 from hqgan.pretrained import is_packaged
@@ -37,7 +39,7 @@ class Measurement:
     records: list[dict[str, Any]]
 
     def lines(self) -> Iterator[str]:
-        """An aligned table for people; a value that is not defined says why."""
+        """An aligned table for people, and what it says; a value that is not defined says why."""
         yield (
             f"  {'recipe':20} {'class':16} {'value':>10} {'95 % interval':>23} "
             f"{'floor':>10} {'real':>6} {'fake':>6}"
@@ -53,6 +55,8 @@ class Measurement:
                 f"{head} {record['value']:10.4g} {low_high:>23} {floor:>10} "
                 f"{record['n_real']:6} {record['n_fake']:6}"
             )
+        if not any(record.get("curve") for record in self.records):
+            yield from (f"  {line}" for line in legend(self.records))
 
 
 def evaluate_run(
@@ -105,15 +109,18 @@ def evaluate_run(
     for snapshot in chosen:
         generator, about = load_snapshot(snapshot)
         if reference is None:
-            reference = load_dataset(data, split, generator.size, label=label)
-            train = None if curve else load_dataset(data, "train", generator.size, label=label)
+            load = partial(
+                load_dataset, data, size=generator.size, label=label, progress=decoding(progress)
+            )
+            reference = load(split)
+            train = None if curve else load("train")
             if reference.classes != about.classes:
                 raise DataError(
                     f"{data} has the classes {', '.join(reference.classes)}, but {path} was "
                     f"trained on {', '.join(about.classes)}; name the data of the run with --data"
                 )
         count = n or (min(CURVE_FAKES, len(reference)) if curve else len(reference))
-        images, labels = class_mixed_fakes(generator, reference, count, seed)
+        images, labels = class_mixed_fakes(generator, reference, count, seed, progress)
         # The whole Inception also gives the numbers of its first part, which others may have alone.
         records = [
             result.as_json()
@@ -132,6 +139,11 @@ def evaluate_run(
     return measurements
 
 
+def decoding(progress: Stage | None) -> Callable[[int, int], None] | None:
+    """Progress of `load_dataset`, as a stage of a job."""
+    return None if progress is None else partial(progress, "decoding")
+
+
 def require_split(split: str, final: bool) -> None:
     """Raise UsageError unless the split is val, or test and meant to be."""
     if split not in ("val", "test"):
@@ -148,15 +160,22 @@ def require_split(split: str, final: bool) -> None:
 
 
 def class_mixed_fakes(
-    generator: Generator, reference: Dataset, n: int, seed: int
+    generator: Generator,
+    reference: Dataset,
+    n: int,
+    seed: int,
+    progress: Stage | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """`n` fakes, uint8 (n, S, S, 3), and their labels, in the class mix of `reference`."""
     mix = reference_class_mix(reference.labels, len(reference.classes), n)
     labels = np.repeat(np.arange(len(mix)), mix)
-    images = np.concatenate(
-        [to_uint8(batch) for batch in generate(generator, labels.tolist(), seed)]
-    )
-    return images, labels
+    batches, done = [], 0
+    for batch in generate(generator, labels.tolist(), seed):
+        batches.append(to_uint8(batch))
+        done += len(batch)
+        if progress is not None:
+            progress("generating", done, n)
+    return np.concatenate(batches), labels
 
 
 def append(

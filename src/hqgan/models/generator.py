@@ -7,11 +7,12 @@ JSON), called as `G(z, y)` with `z: (B, z_dim)` and `y: (B,)` class indices, ret
 
 import numpy as np
 import torch
-from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
+from hqgan.models.sharing import Shared
 
-class Generator(nn.Module, PyTorchModelHubMixin, library_name="hqgan", tags=["hqgan", "synthetic"]):
+
+class Generator(nn.Module, Shared, library_name="hqgan", tags=["hqgan", "synthetic"]):
     """Base of all class-conditional generators.
 
     Attributes:

@@ -109,7 +109,7 @@ class Encoder(nn.Module):
 
     def forward(self, z: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         zy = torch.cat([z, self.embedding(y)], 1)  # (B, 160)
-        start = self.start(zy).view(len(z), self.start_channels, SITES, SITES)
+        start = self.start(zy).view(z.shape[0], self.start_channels, SITES, SITES)
         start = start.contiguous(memory_format=torch.channels_last)
         latent_map = self.conv(double(F.leaky_relu(self.norm(start), LEAK)))  # (B, 32, 8, 8)
         return F.leaky_relu(latent_map, LEAK), F.leaky_relu(self.style(zy), LEAK)

@@ -74,7 +74,7 @@ class HybridQV1Generator(Generator):
         """Latents (B, z_dim) and class indices (B,) to images (B, 3, S, S) in [-1, 1]."""
         latent = F.leaky_relu(self.norm(self.encoder(z) + self.label(y)), LEAK)  # (B, 100)
         fused = torch.cat([latent, self.quantum(latent)], 1)  # (B, 140)
-        start = F.relu(self.start(fused)).view(len(z), -1, START, START)  # (B, 64, 8, 8)
+        start = F.relu(self.start(fused)).view(z.shape[0], -1, START, START)  # (B, 64, 8, 8)
         return torch.tanh(self.tail(start).float())
 
 

@@ -6,8 +6,8 @@ Training writes it, sampling and evaluation read it; nothing in it can run code 
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -15,55 +15,12 @@ from safetensors.torch import load_model
 from torch import Tensor
 
 from hqgan.errors import RunError
+from hqgan.models.about import ABOUT, About, damaged, read_about
+from hqgan.models.card import read_card
 from hqgan.models.generator import Generator
 from hqgan.models.registry import GENERATORS
 
-ABOUT = "hqgan.json"  # beside the Hub's own files
-
-
-@dataclass(frozen=True)
-class Origin:
-    """A packaged generator whose training data live on in whatever comes of it.
-
-    `name` is the generator's, `data` and `licence` are those of its training data, `source` says
-    whom to cite for them.
-    """
-
-    name: str
-    data: str
-    licence: str
-    source: str
-
-    def credit(self) -> str:
-        """What its images are, to stand beside every picture of it."""
-        return f"synthetic images, learned from {self.data} ({self.licence})"
-
-    def terms(self, covered: str) -> str:
-        """Under which licence `covered` stands therefore, and whom to cite."""
-        cited = f" Source of these data: {self.source}" if self.source else ""
-        return (
-            f"The packaged generator {self.name} learned from {self.data}, whose licence "
-            f"({self.licence}) extends to {covered}.{cited}"
-        )
-
-
-@dataclass(frozen=True)
-class About:
-    """What a snapshot knows of its origin, besides the constructor arguments in config.json.
-
-    `class_counts` are the training images of each class; `data_checksum` is the sha256 of the
-    training data; `origin` is the packaged generator that this one is, or was fine-tuned from,
-    itself or by way of others.
-    """
-
-    generator: str
-    classes: tuple[str, ...]
-    class_counts: tuple[int, ...]
-    images_seen: int
-    seed: int
-    preset: str
-    data_checksum: str
-    origin: Origin | None = None
+Built = TypeVar("Built", bound=Generator)
 
 
 def save_snapshot(generator: Generator, folder: Path, about: About) -> None:
@@ -73,10 +30,8 @@ def save_snapshot(generator: Generator, folder: Path, about: About) -> None:
     """
     temporary = folder.with_name(f".{folder.name}.part")
     temporary.mkdir(parents=True, exist_ok=True)
+    generator.about, generator.card = about, None
     generator.save_pretrained(temporary)
-    (temporary / ABOUT).write_text(json.dumps(asdict(about), indent=2) + "\n", encoding="utf-8")
-    card = model_card(about).encode("utf-8", "replace")  # a class's folder may be named in bytes
-    (temporary / "README.md").write_bytes(card)
     temporary.rename(folder)
 
 
@@ -88,53 +43,33 @@ def load_snapshot(path: Path) -> tuple[Generator, About]:
     """
     folder = find_snapshot(path)
     about = read_about(folder)
+    generator = load_weights(folder, GENERATORS.get(about.generator))
+    if generator.classes != len(about.classes):
+        names = f"{ABOUT} names {len(about.classes)} classes of {generator.classes}"
+        raise damaged(folder, ValueError(names))
+    generator.about = about
+    return generator, about
+
+
+def load_weights(folder: Path, kind: type[Built] | None) -> Built:
+    """A generator in eval mode from config.json and model.safetensors, which suffice for that.
+
+    Raises:
+        RunError: they are damaged or of another generator, or there is no such `kind`.
+    """
     try:
+        if kind is None:
+            raise ValueError(f"{ABOUT} names a generator that this version does not know")
         arguments = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        generator = GENERATORS[about.generator](**arguments)
+        generator = kind(**arguments)
         load_model(generator, folder / "model.safetensors")
-        if generator.classes != len(about.classes):
-            raise ValueError(f"{ABOUT} names {len(about.classes)} classes of {generator.classes}")
         broken = [name for name, w in generator.state_dict().items() if not w.isfinite().all()]
         if broken:
             raise ValueError(f"{broken[0]} is NaN or infinite")
     except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
         raise damaged(folder, error) from error
-    return generator.eval(), about
-
-
-def read_about(folder: Path) -> About:
-    """The origin of a snapshot; RunError where it is damaged."""
-    try:
-        fields = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-        lists = {name: tuple(fields[name]) for name in ("classes", "class_counts")}
-        origin = fields.get("origin")
-        about = About(**(fields | lists | {"origin": origin and Origin(**origin)}))
-        check(about)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise damaged(folder, error) from error
-    return about
-
-
-def damaged(folder: Path, error: Exception) -> RunError:
-    """The refusal of a snapshot."""
-    return RunError(
-        f"the snapshot {folder} cannot be loaded ({error}); take another one or train again"
-    )
-
-
-def check(about: About) -> None:
-    """Raise ValueError where the values of an edited or damaged file are of another kind."""
-    counts = about.class_counts
-    if not all(isinstance(name, str) for name in about.classes):
-        raise ValueError(f"classes are {about.classes}, expected their names")
-    if not all(isinstance(count, int) and count > 0 for count in counts):
-        raise ValueError(f"class_counts are {counts}, expected numbers of images")
-    if len(counts) != len(about.classes):
-        raise ValueError(f"{len(counts)} class_counts for {len(about.classes)} classes")
-    if not isinstance(about.images_seen, int):
-        raise ValueError(f"images_seen is {about.images_seen!r}, expected a number")
-    if about.origin and not all(isinstance(text, str) for text in vars(about.origin).values()):
-        raise ValueError(f"origin is {about.origin}, expected words")
+    generator.card = read_card(folder)
+    return generator.eval()
 
 
 def find_snapshot(path: Path) -> Path:
@@ -178,36 +113,3 @@ def latents(
         chunk = labels[start : start + batch]
         z = torch.cat([generator.sample_z(1, streams[y]) for y in chunk])
         yield z, torch.tensor(chunk)
-
-
-def model_card(about: About) -> str:
-    """The README.md of a snapshot."""
-    rows = "\n".join(
-        f"| {name} | {count} |"
-        for name, count in zip(about.classes, about.class_counts, strict=True)
-    )
-    terms = about.origin.terms("these weights and what they make") if about.origin else ""
-    return f"""---
-library_name: hqgan
-tags: [hqgan, image-generation, quantum, dermatology, synthetic]
----
-# {about.generator}: synthetic skin-lesion images
-
-Generator weights (moving average) after {about.images_seen:,} training images, preset
-`{about.preset}`, seed {about.seed}, made by [hqgan](https://arxiv.org/abs/2506.21015).
-Every image it makes is **synthetic, for research, not for diagnosis**.
-The licence of the training data extends to what is learned from them: check it before you share.
-{terms}
-
-| class | training images |
-| --- | --- |
-{rows}
-
-Training data sha256: `{about.data_checksum}`
-
-```python
-from pathlib import Path
-from hqgan.models import load_snapshot
-generator, about = load_snapshot(Path("this folder"))
-```
-"""

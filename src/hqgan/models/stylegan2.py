@@ -91,7 +91,7 @@ class StyleGAN2Generator(Generator):
 
     def forward(self, z: Tensor, y: Tensor) -> Tensor:
         w = self.mapping(z, y)
-        x = self.start(self.constant.expand(len(z), -1, -1, -1), w)
+        x = self.start(self.constant.expand(z.shape[0], -1, -1, -1), w)
         rgb = self.start_rgb(x, w)
         for block in self.blocks:
             x, rgb = block(x, rgb, w)
@@ -192,7 +192,7 @@ class ModulatedConv(nn.Module):
             if self.demodulate:
                 demodulation = (style.square() @ energy.T + EPSILON).rsqrt()
             else:
-                demodulation = torch.ones_like(energy[:, 0]).expand(len(w), -1)
+                demodulation = torch.ones_like(energy[:, 0]).expand(w.shape[0], -1)
         return style, demodulation * (4 if self.up else 1)
 
 

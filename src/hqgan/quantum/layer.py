@@ -78,7 +78,7 @@ class QuantumLayer(nn.Module):
             for angles that are not finite (checked on the CPU only, where it is cheap), and for
             states beyond the memory, with the GiB needed.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from hqgan.quantum import QuantumLayer, layered
         >>> _ = torch.manual_seed(0)

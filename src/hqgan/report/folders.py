@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hqgan.errors import RunError, UsageError
-from hqgan.models.snapshot import ABOUT, snapshots
+from hqgan.models import snapshots
+from hqgan.models.about import ABOUT
 from hqgan.pretrained import is_packaged
 from hqgan.report.comparison import comparison_html
 from hqgan.report.hardware import hardware_html

@@ -1,6 +1,8 @@
 """A comparison as tables in Markdown: all of it from the JSON that `compare` wrote."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import NamedTuple
 
 from hqgan.report.statements import (
     CLASS_DIFFERENCES,
@@ -42,32 +44,74 @@ def reproduction(comparison: Record) -> str:
 
 def markdown_table(comparison: Record) -> str:
     """A row a model, the floor first, and a caption that says what the numbers are."""
+    return rows_of(comparison, list(columns(comparison)), caption(comparison))
+
+
+def short_table(comparison: Record) -> str:
+    """The same in five to seven columns, for a page that points to the whole."""
+    chosen = [column for column in columns(comparison) if column.short]
+    return rows_of(comparison, chosen, caption(comparison, short=True))
+
+
+class Column(NamedTuple):
+    """Of a comparison's table: its head, the floor's cell, and a model's.
+
+    `short` is whether the short table has it.
+    """
+
+    head: str
+    floor: str
+    of: Callable[[Record], str]
+    short: bool = True
+
+
+def columns(comparison: Record) -> Iterator[Column]:
+    """All there are; those of measures that nothing was measured by are left out."""
     models = comparison["models"]
     floors = {r["recipe"]: r["floor"] for m in reversed(models) for r in overall(m)}
     kid, others = recipe_names(comparison["settings"]["extractor"])
-    others = [name for name in others if name in floors]
-    heads = ["model", "generator parameters", "kimg × seeds", "images/s"]
-    heads += [f"{kid} × 1000 [95 %]"] if kid in floors else []
-    heads += [f"difference to {REFERENCE_MODEL} × 1000 [95 %]", *others]
-    heads += [f"images to {RIVAL}'s best", "marks"]
-    floor = ["floor (real images)", *[NOTHING] * 3]
-    floor += [thousandth(floors[kid])] if kid in floors else []
-    lines = [[*floor, NOTHING, *(number(floors[name]) for name in others), NOTHING, ""]]
-    for model in models:
-        found = {r["recipe"]: r for r in overall(model)}
-        line = [model["model"], f"{model['generator_parameters']:,}"]
-        line += [f"{model['images_seen'] / 1000:.3g} × {len(model['seeds'])}"]
-        line += [rate(model["images_per_second"])]
-        line += [with_interval(found.get(kid))] if kid in floors else []
-        line += [with_interval(model["difference"], sign="+")]
-        line += [number(found.get(name, {}).get("value")) for name in others]
-        line += [to_rival(comparison, model)]
-        stopped = ["stopped"] if model["stopped"] else []
-        lines.append([*line, ", ".join([*marks(comparison, model), *stopped])])
+
+    def found(model: Record, name: str) -> Record | None:
+        return next((r for r in reversed(overall(model)) if r["recipe"] == name), None)
+
+    def level_of(name: str) -> Callable[[Record], str]:
+        return lambda m: number((found(m, name) or {}).get("value"))
+
+    yield Column("model", "floor (real images)", lambda m: m["model"])
+    yield Column("generator parameters", NOTHING, lambda m: f"{m['generator_parameters']:,}")
+    yield Column("kimg × seeds", NOTHING, trained)
+    yield Column("images/s", NOTHING, lambda m: rate(m["images_per_second"]), short=False)
+    if kid in floors:
+        value = thousandth(floors[kid])
+        yield Column(f"{kid} × 1000 [95 %]", value, lambda m: with_interval(found(m, kid)))
+    yield Column(
+        f"difference to {REFERENCE_MODEL} × 1000 [95 %]",
+        NOTHING,
+        lambda m: with_interval(m["difference"], sign="+"),
+    )
+    for name in filter(floors.__contains__, others):
+        yield Column(name, number(floors[name]), level_of(name), short=False)
+    yield Column(f"images to {RIVAL}'s best", NOTHING, partial(to_rival, comparison), short=False)
+    yield Column("marks", "", lambda m: ", ".join(all_marks(comparison, m)))
     if any(model.get("paper") for model in models):
-        heads.append("the paper says")
-        lines = [[*a, b] for a, b in zip(lines, ["", *map(paper, models)], strict=True)]
-    return "\n".join([*pipes(heads, lines), "", caption(comparison), ""])
+        yield Column("the paper says", "", paper)
+
+
+def rows_of(comparison: Record, chosen: Sequence[Column], said: str) -> str:
+    """These columns, the floor first, then the caption."""
+    lines = [[column.floor for column in chosen]]
+    lines += [[column.of(model) for column in chosen] for model in comparison["models"]]
+    return "\n".join([*pipes([column.head for column in chosen], lines), "", said, ""])
+
+
+def trained(model: Record) -> str:
+    """How long, and how often."""
+    return f"{model['images_seen'] / 1000:.3g} × {len(model['seeds'])}"
+
+
+def all_marks(comparison: Record, model: Record) -> list[str]:
+    """What a reader must know of a row."""
+    return [*marks(comparison, model), *(["stopped"] if model["stopped"] else [])]
 
 
 def class_table(comparison: Record) -> str:
@@ -99,16 +143,19 @@ def class_table(comparison: Record) -> str:
     return "\n".join([*pipes(heads, lines), "", said, ""])
 
 
-def caption(comparison: Record) -> str:
-    """What the numbers of a table were made of."""
+def caption(comparison: Record, short: bool = False) -> str:
+    """What the numbers of a table were made of; the short one leaves out the checksums."""
     s = comparison["settings"]
     table = s.get("table", {})
+    train, reference = (
+        "" if short else f", {split}sha256 `{s[key][:16]}`"
+        for split, key in (("train split ", "data_checksum"), ("", "reference_checksum"))
+    )
     said = [
         f"{table['title']}." if table else "",
-        f"{s['size']} px, train split sha256 `{s['data_checksum'][:16]}`; {s['n']:,} generated "
-        f"images of each model in the class mix of {s['split']}, sha256 "
-        f"`{s['reference_checksum'][:16]}`; {s['extractor'].split(' sha256')[0]}.",
-        *shared_remarks(comparison, recipe_names(s["extractor"])[1]),
+        f"{s['size']} px{train}; {s['n']:,} generated images of each model in the class mix of "
+        f"{s['split']}{reference}; {s['extractor'].split(' sha256')[0]}.",
+        *shared_remarks(comparison, [] if short else recipe_names(s["extractor"])[1]),
     ]
     if any(model.get("paper") for model in comparison["models"]):
         known = "; ".join(f"{letter}: {meaning}" for letter, meaning in EVIDENCE.items())

@@ -1,14 +1,22 @@
-"""The numbers of README, all of them from files that a command wrote.
+"""The numbers of README and of the documentation, all of them from files that a command wrote.
 
-README holds them between `<!-- KIND: NAME -->` and `<!-- end -->`; what stands there is what `fill`
-makes of the committed docs/results/NAME.json (kinds `table`, `classes`, `study`) or of the
-metrics.json of a generator of the package (kind `packaged`), which a test checks.
+The pages hold them between `<!-- KIND: NAME -->` and `<!-- end -->`; what stands there is what
+`fill` makes of the committed docs/results/NAME.json (kinds `table`, `short` and `classes` of a
+comparison, `study` and `primary` of a study) or of the metrics.json of a generator of the package
+(kind `packaged`), which a test checks.
 """
 
 import re
 from collections.abc import Mapping
 
-from hqgan.report.markdown import class_table, markdown_table, number, pipes, with_interval
+from hqgan.report.markdown import (
+    class_table,
+    markdown_table,
+    number,
+    pipes,
+    short_table,
+    with_interval,
+)
 from hqgan.report.statements import NOT_FID, NOTHING, Record
 from hqgan.report.study_terms import change, level, probability, share, title_of
 
@@ -74,7 +82,6 @@ def level_of(record: Record) -> str:
 
 def study_table(study: Record) -> str:
     """The arms of a study, then what was tested, then the sentence of it all."""
-    protocol = study["protocol"]
     heads = ["arm", "lesions used", "synthetic share"]
     heads += [f"{title_of(measure, '%')} [95 %]" for measure in STUDY_MEASURES]
     arms = [
@@ -82,8 +89,22 @@ def study_table(study: Record) -> str:
         + [level(row["measures"][measure], measure) for measure in STUDY_MEASURES]
         for row in study["arms"]
     ]
-    measure = protocol["primary"]["measure"]
-    tested = [
+    which = "The second table is the primary family, fixed before; the rest is exploratory."
+    return "\n".join([*pipes(heads, arms), "", *tested(study), "", about(study, which), ""])
+
+
+def primary_table(study: Record) -> str:
+    """What a study tested, and nothing else."""
+    which = "This is the primary family, fixed before, and all that was tested."
+    return "\n".join([*tested(study), "", about(study, which), ""])
+
+
+def tested(study: Record) -> list[str]:
+    """The comparisons that may claim something."""
+    measure = study["protocol"]["primary"]["measure"]
+    heads = ["primary comparison", title_of(measure, "points") + " [95 %]"]
+    heads += ["p (Holm)", "p of sign flips (Holm)", "could have been found from"]
+    lines = [
         [
             f"{row['arm']} against {row['against']}",
             change(row, measure),
@@ -94,24 +115,21 @@ def study_table(study: Record) -> str:
         for row in study["comparisons"]
         if row["primary"]
     ]
-    about = [title_of(measure, "points") + " [95 %]", "p (Holm)", "p of sign flips (Holm)"]
-    said = (
-        f"*{protocol['size']} px, {protocol['seeds']} seeds, each with generators and classifiers "
+    return pipes(heads, lines)
+
+
+def about(study: Record, which: str) -> str:
+    """What a study's numbers were made of."""
+    protocol = study["protocol"]
+    said = [
+        f"{protocol['size']} px, {protocol['seeds']} seeds, each with generators and classifiers "
         f"({', '.join(protocol['classifiers'])}) of its own; tested on {study['split']}: "
         f"{study['images']:,} images of {study['lesions']:,} lesions. Intervals are over seeds and "
-        "lesions. The second table is the primary family, fixed before; the rest is exploratory. "
-        f"{' '.join(study['warnings'])}*"
-    )
-    return "\n".join(
-        [
-            *pipes(heads, arms),
-            "",
-            *pipes(["primary comparison", *about, "could have been found from"], tested),
-            "",
-            said,
-            "",
-        ]
-    )
+        "lesions.",
+        which,
+        *study["warnings"],
+    ]
+    return f"*{' '.join(said)}*"
 
 
 def detectable(effect: float | None, measure: str) -> str:
@@ -121,8 +139,10 @@ def detectable(effect: float | None, measure: str) -> str:
 
 KINDS = {
     "table": markdown_table,
+    "short": short_table,
     "classes": class_table,
     "study": study_table,
+    "primary": primary_table,
     PACKAGED: packaged_table,
 }
 _KIND = "|".join(KINDS)

@@ -6,7 +6,8 @@ The clock is images seen: real images shown to the critic, all critic steps coun
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from lightning_fabric import Fabric
 from safetensors import SafetensorError
 
 from hqgan.data import Dataset, load_dataset, require_trainable, save_grid, to_uint8
-from hqgan.errors import DataError, HqganError, RunError, UsageError
+from hqgan.errors import DataError, Interrupted, RunError, UsageError
 from hqgan.models import (
     About,
     Generator,
@@ -30,10 +31,12 @@ from hqgan.models import (
 from hqgan.pretrained import locate
 from hqgan.schema import Config
 from hqgan.training.adversarial import AdversarialTrainer
+from hqgan.training.clock import crossed, marks
 from hqgan.training.denoising import DenoisingTrainer
 from hqgan.training.fabric import leave_group, make_fabric
 from hqgan.training.finetune import start_from
 from hqgan.training.guard import Guard
+from hqgan.training.loggers import Log, require_loggers, tracking
 from hqgan.training.runs import STATE, RunFolder, explained, require_continuable
 from hqgan.training.signals import stop_signals
 from hqgan.training.trainer import Trainer
@@ -41,12 +44,6 @@ from hqgan.training.trainer import Trainer
 LOG_EVERY = 1000  # images
 GRID_COLUMNS = 8
 GRID_ROWS = 12  # classes shown at most
-
-
-class Interrupted(HqganError):
-    """Ctrl-C or SIGTERM: the state has been saved; the same command continues (exit code 130)."""
-
-    exit_code = 130
 
 
 @dataclass(frozen=True)
@@ -100,6 +97,7 @@ def train(
             f"batch is {config.batch}, of which {fabric.world_size} processes cannot have equal "
             "shares of at least 2 images; choose a multiple"
         )
+    require_loggers(config.loggers)
     require_continuable(out, config)  # before the data are decoded, which may take minutes
     if dataset is None:
         dataset = load_dataset(
@@ -117,7 +115,10 @@ def train(
     run = RunFolder.open(out, config) if fabric.is_global_zero else None
     fabric.barrier()
     try:
-        result = Training(config, out, run, dataset, fabric, tell).finish(budget)
+        training = Training(config, out, run, dataset, fabric, tell)
+        told = tracking(config, out, training.seen, tell.message) if run else nullcontext(untold)
+        with told as training.track:
+            result = training.finish(budget)
         fabric.barrier()  # the others wait for the process that writes
         return result
     except (OSError, SafetensorError) as error:
@@ -170,6 +171,7 @@ class Training:
         self.preparation = (0, 0.0)  # images and seconds of it before the first step
         self.budget = math.inf
         self.origin: Origin | None = None
+        self.track: Log = untold
         state = fabric.broadcast(run.load_state() if run else None)
         if state is not None:
             with explained(out / STATE):
@@ -254,6 +256,7 @@ class Training:
         timing = {"seconds": round(seconds, 3), "images_per_second": round(images / seconds, 2)}
         if self.run:
             self.run.log(record | timing)
+        self.track({k: v for k, v in (record | timing).items() if k != "images_seen"}, self.seen)
         warning = self.guard.check(record)
         if warning:
             self.tell.message("warning: " + warning)
@@ -269,7 +272,8 @@ class Training:
         labels = [y for y in rows for _ in range(GRID_COLUMNS)]
         average = self.trainer.average
         images = np.concatenate([to_uint8(x) for x in generate(average, labels, self.config.seed)])
-        save_grid(images, self.run.grid(kimg), GRID_COLUMNS)
+        grid = save_grid(images, self.run.grid(kimg), GRID_COLUMNS)
+        self.track({"samples": grid}, self.seen)
         about = About(
             generator=self.config.generator.name,
             classes=self.dataset.classes,
@@ -327,6 +331,10 @@ class Training:
         self.origin = origin and Origin(**origin)
 
 
+def untold(values: Mapping[str, float | Path], images_seen: int) -> None:
+    """No tracker."""
+
+
 def resolved(config: Config, fabric: Fabric) -> Config:
     """The configuration with the device and precision that "auto" stands for."""
     precision = "bf16" if "bf16" in str(fabric._precision.precision) else "float32"
@@ -379,18 +387,3 @@ class Recent:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.sums.update(state["sums"])
         self.counts.update(state["counts"])
-
-
-def marks(previous: int, seen: int) -> Iterator[int]:
-    """Thousands of images at which to snapshot, 1, 2, 5, 10, 20 ..., passed by the last step."""
-    decade = 1
-    while 1000 * decade <= seen:
-        for digit in (1, 2, 5):
-            if previous < 1000 * digit * decade <= seen:
-                yield digit * decade
-        decade *= 10
-
-
-def crossed(previous: int, seen: int, every: float) -> bool:
-    """Whether a multiple of `every` lies in (previous, seen]."""
-    return int(seen // every) > int(previous // every)

@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 
 from hqgan.data import Dataset, load_dataset, open_source, require_trainable
 from hqgan.data.leaks import missing_classes, require_separate
-from hqgan.errors import DataError, RunError, UsageError
+from hqgan.errors import DataError, Interrupted, RunError, UsageError
 from hqgan.evaluation.run import data_of
 from hqgan.models import About, find_snapshot, load_snapshot
-from hqgan.pretrained import locate
+from hqgan.pretrained import is_packaged, locate
 from hqgan.schema import Config
 from hqgan.training import Callbacks, train
 from hqgan.training.classification import ClassifierRecipe
 from hqgan.training.fabric import make_fabric
-from hqgan.training.loop import Interrupted, resolved
+from hqgan.training.loop import resolved
 from hqgan.training.runs import LOCK, acquire, require_continuable
 from hqgan.workflows.augmented_folder import GENERATOR, GRID, JUDGE, AugmentedFolder, beside, digest
 from hqgan.workflows.dataset_card import Facts, dataset_card
@@ -325,8 +325,9 @@ def wanted(real: Dataset, rule: str | int) -> list[int]:
 def require_classes(run: Path, about: About, real: Dataset) -> None:
     """Raise DataError unless the run makes these classes."""
     if about.classes != real.classes:
+        name = run.name if is_packaged(run) else run
         raise DataError(
-            f"{run} makes {', '.join(about.classes)}, but the data has the classes "
-            f"{', '.join(real.classes)}; train on these data (leave out --run and --pretrained; "
-            "--init starts from other classes too), or name those of the run with --data"
+            f"{name} makes {', '.join(about.classes)}, but the data has the classes "
+            f"{', '.join(real.classes)}; train on these data (leave out --run and "
+            "--pretrained; --init starts from other classes too), or rename the class folders"
         )

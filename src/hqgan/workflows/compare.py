@@ -7,6 +7,7 @@ well, in the same folder (see `hqgan.workflows.final`).
 """
 
 import os
+import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
@@ -35,7 +36,7 @@ from hqgan.training.loop import require_room, resolved
 from hqgan.training.runs import CONFIG, require_continuable
 from hqgan.training.trainer import build_models
 from hqgan.workflows.cell import Cell, Recipe, run_cell
-from hqgan.workflows.executor import LOCAL, Executor, run_all
+from hqgan.workflows.executor import LOCAL, Executor, run_all, still
 from hqgan.workflows.final import FinalCell, final_cells, open_test, require_same_test, run_final
 from hqgan.workflows.settings import begin, require_own_settings, require_same
 from hqgan.workflows.table import Comparison, tabulate
@@ -99,6 +100,7 @@ def plan(
     extractor: str | None = None,
     device: str | None = None,
     assignments: Sequence[str] = (),
+    progress: Callable[[int, int], None] | None = None,
 ) -> Plan:
     """Decide everything, and refuse what cannot be, before any training.
 
@@ -120,6 +122,7 @@ def plan(
         device: of the trainings.
         assignments: further settings "a.b=c" for every preset, or "NAME:a.b=c" for NAME and
             NAME+kit.
+        progress: called as progress(done, total) while images are decoded.
 
     Raises:
         UsageError: an unknown model, a size that one cannot do, both or neither of kimg and budget,
@@ -156,9 +159,9 @@ def plan(
     weights = weights or os.environ.get("HQGAN_INCEPTION") or None
     weights = weights and absolute_path(weights)
     chosen = load_extractor(weights, extractor)
-    dataset = load_dataset(data, "train", size, label=label)
-    reference = load_dataset(data, "val", size, label=label)
-    test = load_dataset(data, "test", size, label=label) if final else None
+    load = partial(load_dataset, data, size=size, label=label, progress=progress)
+    dataset, reference = load("train"), load("val")
+    test = load("test") if final else None
     n_test, n = n, len(reference) if n is None else n
     curve_n = min(CURVE_FAKES if curve_n is None else curve_n, n)
     if curve_n < 2 or n > MOST_FAKES:
@@ -277,9 +280,10 @@ def run_cells(
     """Run those that are not done."""
     tell = callbacks or Callbacks()
     left = [cell for cell in cells if cell.done() is None]
+    started = time.monotonic()
     with closing(run_all(run, left, executor, callbacks)) as answers:
         for count, (index, record) in enumerate(answers, 1):
             tell.message(
-                f"{left[index].name} is done, {count} of {len(left)}"
+                f"{left[index].name} is done, {count} of {len(left)}{still(started, count, left)}"
                 + (f" (stopped: {record['stopped']})" if record["stopped"] else "")
             )

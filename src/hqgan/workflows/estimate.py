@@ -9,8 +9,9 @@ from hqgan.evaluation import load_extractor
 from hqgan.evaluation.costs import sampling_rate
 from hqgan.models import load_snapshot, snapshots
 from hqgan.schema import Config
+from hqgan.training.clock import marks
 from hqgan.training.fabric import make_fabric
-from hqgan.training.loop import make_trainer, marks
+from hqgan.training.loop import make_trainer
 from hqgan.workflows.compare import Plan
 from hqgan.workflows.final import FinalCell
 

@@ -5,6 +5,7 @@ so that a task done twice, or begun on one node and finished on another, costs o
 """
 
 import os
+import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -12,6 +13,7 @@ from typing import Any, TypeVar
 import torch
 
 from hqgan.data.loading import usable_cores
+from hqgan.durations import duration
 from hqgan.errors import HqganError, MissingExtra, UsageError
 from hqgan.training import Callbacks, Interrupted
 from hqgan.workflows.processes import on_processes
@@ -115,6 +117,14 @@ def run_all(
         return
     for index, task in enumerate(tasks):
         yield index, function(task, callbacks)
+
+
+def still(started: float, done: int, tasks: Sequence[Any]) -> str:
+    """How long the other tasks take, should they be like those done since `started` (monotonic)."""
+    left = len(tasks) - done
+    if not left:
+        return ""
+    return f", about {duration((time.monotonic() - started) / done * left)} left"
 
 
 def on_ray(

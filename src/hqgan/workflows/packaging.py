@@ -27,7 +27,6 @@ from hqgan.config import differences, load_config, read_config
 from hqgan.data import load_dataset, to_uint8
 from hqgan.data.leaks import fingerprints
 from hqgan.errors import HqganError, RunError, UsageError
-from hqgan.evaluation.run import RECORDS
 from hqgan.models import (
     Generator,
     Origin,
@@ -39,6 +38,7 @@ from hqgan.models import (
 )
 from hqgan.pretrained import CRITIC, FOLDER, LARGEST, METRICS, SEEN
 from hqgan.training.runs import CONFIG, STATE, load_state
+from hqgan.workflows.model_card import copies, measurements
 from hqgan.workflows.packaged_card import Packaged, packaged_card
 
 COMPARED = 16  # images of each class, stored in half precision and not
@@ -163,32 +163,11 @@ def moved(exact: Generator, stored: Generator) -> int:
 
 
 def measured(run: Path, snapshot: Path) -> list[dict[str, Any]]:
-    """The last full measurement of each number; points of curves are none.
-
-    Records of hqgan before points of curves were marked are taken for such where no floor is.
-    """
-    file = run / RECORDS
-    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
-    last: dict[tuple[str, ...], dict[str, Any]] = {}
-    for record in map(json.loads, lines):
-        of_curve = record.get("curve", record["floor"] is None)
-        if record["snapshot"] == snapshot.name and not of_curve:
-            key = (record["split"], record["extractor"], record["recipe"], record["class"] or "")
-            last[key] = record
-    if not last:
+    """`measurements`; RunError where there are none."""
+    found = measurements(run, snapshot)
+    if not found:
         raise RunError(f"{snapshot} was not measured; run `hqgan evaluate {run}` first")
-    return list(last.values())
-
-
-def copies(run: Path, snapshot: Path) -> list[dict[str, Any]]:
-    """Verdicts of `hqgan evaluate --privacy` on this snapshot."""
-    verdicts = []
-    for file in sorted(run.glob("privacy/**/privacy.json")):
-        found = json.loads(file.read_text(encoding="utf-8"))
-        if found["snapshot"] == snapshot.name:
-            split = "test" if found["final"] else "val"
-            verdicts.append({"split": split} | {k: found[k] for k in ("verdict", "sentence")})
-    return verdicts
+    return found
 
 
 def main() -> int:

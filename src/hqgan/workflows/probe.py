@@ -11,7 +11,7 @@ from hqgan.errors import DataError, UsageError
 from hqgan.evaluation import Extractor, reference_class_mix
 from hqgan.evaluation.metrics import MIN_GROUPS
 from hqgan.evaluation.probes import Judge, Probe, Probed, probe_generator, quantum_block
-from hqgan.evaluation.run import MOST_FAKES
+from hqgan.evaluation.run import MOST_FAKES, decoding
 from hqgan.models import latents, load_snapshot
 
 FAKES = 500
@@ -56,7 +56,7 @@ def probe(
         except UsageError as refusal:
             raise UsageError(f"{path}: {refusal}") from refusal
     size = loaded[0][1].size
-    reference = load_dataset(data, "val", size, label=label)
+    reference = load_dataset(data, "val", size, label=label, progress=decoding(progress))
     for path, generator, about in loaded:
         if generator.size != size:
             raise UsageError(

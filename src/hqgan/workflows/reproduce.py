@@ -6,7 +6,7 @@ what the paper says of each row, and which command makes it.
 
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,6 +31,7 @@ def plan(
     final: bool = False,
     weights: str | None = None,
     device: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Plan:
     """The comparison that a table describes.
 
@@ -42,7 +43,7 @@ def plan(
         label: csv column used as class.
         rows: models to compute now; the others stay in the table if they are done. None are all.
         final: opens the test split, see `hqgan.workflows.compare.plan`.
-        weights, device: see there.
+        weights, device, progress: see there.
 
     Raises:
         UsageError: no data, a row that the table has not, or as `hqgan.workflows.compare.plan`.
@@ -76,6 +77,7 @@ def plan(
         weights=weights,
         extractor=table.extractor,
         device=device,
+        progress=progress,
     )
     return chosen.only(rows) if rows else chosen
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from hqgan.data import class_folders, open_source, save_grid, save_png, to_uint8
-from hqgan.errors import RunError, UsageError
+from hqgan.errors import Interrupted, RunError, UsageError
 from hqgan.evaluation import reference_class_mix
 from hqgan.models import About, Generator, Origin, generate, load_snapshot
 from hqgan.quantum import QuantumLayer
+from hqgan.training.signals import stop_signals
 
 GRID_COLUMNS = 8
 FEW, SMALL = 256, 8  # images, qubits
@@ -60,6 +61,7 @@ def sample(
     Raises:
         UsageError: neither or both numbers given, not positive, or more than the disk can hold.
         RunError: no snapshot, or `out` holds something.
+        Interrupted: Ctrl-C or SIGTERM; what was written until then is whole.
     """
     if (per_class is None) == (n is None):
         raise UsageError("say how many images: either --per-class N or --n N")
@@ -86,19 +88,27 @@ def sample(
         out.mkdir(parents=True, exist_ok=True)
         text = sample_card(about, len(labels), generator.size, seed)
         (out / CARD).write_bytes(text.encode("utf-8", "replace"))
-        for batch in generate(generator, labels, seed):
-            for image in to_uint8(batch):
-                y = labels[done]
-                save_png(image, out / folders[y] / f"{written[y]:05d}.png")
-                if written[y] < GRID_COLUMNS:
-                    rows.setdefault(y, []).append(image)
-                written[y] += 1
-                done += 1
-            if progress is not None:
-                progress(done, len(labels))
+        with stop_signals() as stopped:
+            for batch in generate(generator, labels, seed):
+                for image in to_uint8(batch):
+                    y = labels[done]
+                    save_png(image, out / folders[y] / f"{written[y]:05d}.png")
+                    if written[y] < GRID_COLUMNS:
+                        rows.setdefault(y, []).append(image)
+                    written[y] += 1
+                    done += 1
+                if progress is not None:
+                    progress(done, len(labels))
+                if stopped() and done < len(labels):
+                    break
         grid = save_grid(np.stack(rectangle(list(rows.values()))), out / "grid.png", GRID_COLUMNS)
     except OSError as error:
         raise RunError(f"cannot write to {out}: {error.strerror}; choose another --out") from error
+    if done < len(labels):
+        raise Interrupted(
+            f"stopped: {done:,} of {len(labels):,} images are in {out}, all of them whole; the "
+            "same command with another --out makes them all, these among them"
+        )
     named = dict(zip(about.classes, counts, strict=True))
     return Sampled(len(labels), named, str(out), str(grid), about.origin)
 

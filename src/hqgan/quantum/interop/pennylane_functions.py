@@ -73,7 +73,7 @@ def to_qnode(circuit: Circuit, device: "Device | str | None" = None, **options: 
     Raises:
         MissingExtra: PennyLane is not installed.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from hqgan.quantum import layered
         >>> from hqgan.quantum.interop import to_qnode

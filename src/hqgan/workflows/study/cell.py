@@ -8,6 +8,7 @@ disk, data that are not there) is an error, and the same command tries again.
 import json
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,10 +36,10 @@ class Study:
     protocol: Protocol
     weights: str | None = None
 
-    def load(self, split: str) -> Dataset:
+    def load(self, split: str, progress: Callable[[int, int], None] | None = None) -> Dataset:
         """One split of the data, whole."""
         p = self.protocol
-        return load_dataset(p.data, split, p.size, label=p.label)
+        return load_dataset(p.data, split, p.size, label=p.label, progress=progress)
 
     def has_test(self) -> bool:
         """Whether there is a test split to open."""

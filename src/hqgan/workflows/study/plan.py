@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,12 @@ class Plan:
 
 
 def plan(
-    protocol: Protocol, out: Path, *, weights: str | None = None, executor: Executor = LOCAL
+    protocol: Protocol,
+    out: Path,
+    *,
+    weights: str | None = None,
+    executor: Executor = LOCAL,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Plan:
     """Lay out a study in the folder `out`, new or begun with the same protocol.
 
@@ -90,6 +95,7 @@ def plan(
         weights: Inception weights (see `load_extractor`).
         executor: of the study. The threads that a task has there decide whether classifiers are
             trained in bfloat16; a study is finished in the precision that it was begun in.
+        progress: called as progress(done, total) while images are decoded.
 
     Raises:
         UsageError: the folder holds another study, a classifier or a setting that cannot be.
@@ -101,10 +107,10 @@ def plan(
     require_outside(protocol.data, study.out)
     arms = protocol.expanded().values()
     require_own_settings(protocol.generators.set, [arm.generator for arm in arms if arm.generator])
-    train, val = study.load("train"), study.load("val")
+    train, val = study.load("train", progress), study.load("val", progress)
     splits, warnings, test = [val], left_out(train, val), None
     if study.has_test():
-        test = study.load("test")
+        test = study.load("test", progress)
         splits.append(test)
     else:
         warnings.append(f"{protocol.data} has no test split, so this study can only look, on val.")

@@ -1,15 +1,16 @@
 """Run a study: what `hqgan study` does."""
 
 import json
+import time
 from contextlib import closing
 from datetime import UTC, datetime
 
 from hqgan.config import to_yaml
 from hqgan.data import Dataset
-from hqgan.errors import DataError, RunError
-from hqgan.training import Callbacks, Interrupted
+from hqgan.errors import DataError, Interrupted, RunError
+from hqgan.training import Callbacks
 from hqgan.training.runs import LOCK, acquire, write_atomically
-from hqgan.workflows.executor import LOCAL, Executor, run_all
+from hqgan.workflows.executor import LOCAL, Executor, run_all, still
 from hqgan.workflows.settings import begin
 from hqgan.workflows.study.cell import Cell
 from hqgan.workflows.study.plan import OPENED, PROTOCOL, Plan
@@ -65,10 +66,14 @@ def run_stages(chosen: Plan, executor: Executor, tell: Callbacks) -> None:
     """Do what is left of each stage, one after the other."""
     for stage in chosen.stages:
         left = [cell for cell in stage if cell.done() is None]
+        started = time.monotonic()
         with closing(run_all(run_cell, left, executor, tell)) as answers:
             for count, (index, record) in enumerate(answers, 1):
                 seconds = record["seconds"]
-                tell.message(f"{left[index].name}: done in {seconds:.0f} s, {count} of {len(left)}")
+                tell.message(
+                    f"{left[index].name}: done in {seconds:.0f} s, {count} of {len(left)}"
+                    f"{still(started, count, left)}"
+                )
 
 
 def open_test(chosen: Plan) -> Dataset:
