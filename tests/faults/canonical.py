@@ -16,7 +16,7 @@ TIMING = {
 }
 # One exists while a process works, and holds nothing; the other tells what happened when.
 LEFT_OUT = {".lock", "jobs.jsonl"}
-SHOWS_TIMES = {"comparison.html", "comparison-final.html"}  # its numbers are those of the json
+TIMED_LINE = "| training time |"  # of a model card
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -24,7 +24,8 @@ def contents(folder: Path) -> dict[str, str]:
     found = {}
     for file in sorted(folder.rglob("*")):
         name = str(file.relative_to(folder))
-        if file.is_file() and file.name not in LEFT_OUT | SHOWS_TIMES:
+        # A page says how long things took, and its numbers are those of the json beside it.
+        if file.is_file() and file.name not in LEFT_OUT and file.suffix != ".html":
             found[name] = digest(file)
     return found
 
@@ -40,6 +41,9 @@ def digest(file: Path) -> str:
     if file.suffix == ".csv":
         rows = list(csv.DictReader(io.StringIO(file.read_text())))
         return hashed(json.dumps(plain(rows)))
+    if file.suffix == ".md":
+        lines = file.read_text().splitlines()
+        return hashed("\n".join(line for line in lines if not line.startswith(TIMED_LINE)))
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
