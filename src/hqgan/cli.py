@@ -4,7 +4,6 @@ Human text goes to stderr; with --json one JSON object goes to stdout. Exit code
 2 wrong usage, 130 interrupted with the state saved.
 """
 
-import errno
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -308,10 +307,8 @@ def main() -> None:
         fail(str(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         fail("interrupted; the same command starts again", 130)
-    except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:
-            raise
-        fail(f"{str(error.filename)[:40]}... is too long for the name of a file", 2)
+    except OSError as error:  # a disk, a limit, a permission: nothing that a traceback explains
+        fail(f"{error}; mend that, and repeat the command", HqganError.exit_code)
     except Exception as error:
         shown = getattr(error, "format_message", None)  # click's own usage errors
         if shown is None:

@@ -16,7 +16,9 @@ AUTH = "HQGAN_APP_AUTH"
 
 
 def app(
-    run: Annotated[Path | None, typer.Argument(help="run folder or snapshot")] = None,
+    run: Annotated[
+        Path | None, typer.Argument(help="run folder or snapshot (default: the packaged generator)")
+    ] = None,
     pretrained: Pretrained = None,
     data: Annotated[
         str | None,

@@ -69,6 +69,19 @@ def test_of_too_many_sessions_the_one_unused_for_longest_is_forgotten(tmp_path: 
     assert not files["b"].exists()
 
 
+def test_of_a_kind_of_file_the_latest_is_kept(tmp_path: Path) -> None:
+    session = opened(tmp_path).of("a")
+    first, second, elsewhere = with_file(session), with_file(session), tmp_path / "b" / "c" / "d"
+    elsewhere.mkdir(parents=True)
+    session.replace("zip", first)
+    session.replace("run", elsewhere)
+    session.replace("zip", second)
+    session.replace("run", second)
+    assert not first.parent.exists()
+    assert second.exists()
+    assert elsewhere.exists()
+
+
 def test_nothing_is_left_after_closing(tmp_path: Path) -> None:
     sessions = opened(tmp_path)
     for word in "abc":

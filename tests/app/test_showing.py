@@ -84,7 +84,9 @@ def test_every_model_is_shown_with_what_it_has_and_a_sentence_for_what_it_lacks(
     for html in (head_html(session.model), notice_html(session.model), streams, circuit):
         assert "<i>mel" not in html
         assert str(tmp_path) not in html
-    assert "No training image beside it" in nearest_html(session, 0)
+    assert "There is no training image beside it. This generator is no run folder" in nearest_html(
+        session, 0
+    )
 
 
 def test_classes_are_offered_with_their_numbers_of_images(tmp_path: Path) -> None:

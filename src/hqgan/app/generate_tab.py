@@ -50,6 +50,7 @@ def fulfil(session: Session, order: Order) -> tuple[str, list[tuple[Image.Image,
     plain = "".join(c if c.isalnum() and c.isascii() else "-" for c in name)
     file = session.new_folder(f"hqgan-{plain}-seed{made.order.seed}.zip")
     file.write_bytes(zip_images(session.model, made))
+    session.replace("images as zip", file)
     return showing.order_words(made, time.perf_counter() - started), named, str(file)
 
 
@@ -222,6 +223,7 @@ def build(page: Any, sessions: Sessions, model: Model, head: Any, notice: Any) -
         "fn": on_make,
         "inputs": controls,
         "outputs": [said, gallery, download, details],
+        "show_progress_on": said,  # the pictures of before stay in sight, also after an error
         **one,
     }
 

@@ -45,8 +45,11 @@ ul.hq-note { padding-left: 1.2rem; }
 ul.hq-note li { margin: .15rem 0; }
 .hq-warning { border-left: 3px solid #E69F00; padding-left: .7rem !important; }
 ul.hq-warning { padding-left: 1.6rem !important; }
-.hq-chart { margin: .6rem 0; max-width: 36rem; color: var(--body-text-color); }
+.hq-chart { margin: .6rem 0; max-width: 27rem; color: var(--body-text-color); }
 .hq-chart svg text { fill: currentColor; font-size: 12px; }
+.hq-key svg { display: inline-block; vertical-align: middle; }
+.hq-code { white-space: pre-wrap; padding: .5rem .7rem; border-radius: 4px; font-size: .85rem;
+  background: var(--background-fill-secondary); color: var(--body-text-color); }
 .hq-key { margin-right: .9rem; white-space: nowrap; }
 .hq-progress { width: 100%; height: .8rem; appearance: none; border: 0; border-radius: 4px;
   overflow: hidden; background: var(--border-color-primary); }

@@ -74,9 +74,9 @@ def open_model(path: Path, name: str) -> Model:
 
 
 def _reason(attempt: Callable[[], object]) -> str:
-    """What hqgan says against it, or nothing."""
+    """What hqgan says against it, or nothing; its advice is for the command line."""
     try:
         attempt()
     except HqganError as error:
-        return str(error)
+        return str(error).partition(";")[0] + "."
     return ""

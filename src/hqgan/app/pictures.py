@@ -15,7 +15,7 @@ LOSSES = {
     "generator_loss": "generator",
     "denoising_loss": "denoising",
 }
-WIDTH, HEIGHT, LEFT, BELOW = 560, 200, 44, 26  # of the chart, in its own units
+WIDTH, HEIGHT, LEFT, BELOW = 360, 170, 40, 26  # of the chart, in its own units
 
 
 def data_uri(picture: bytes) -> str:
@@ -76,6 +76,14 @@ def sentences(texts: Sequence[str], kind: str = "") -> str:
     if len(texts) == 1:
         return f'<p class="hq-note {kind}">{escape(texts[0])}</p>'
     return f'<ul class="hq-note {kind}">{"".join(f"<li>{escape(t)}</li>" for t in texts)}</ul>'
+
+
+def code(text: str, name: str) -> str:
+    """A command, to be copied."""
+    return (
+        f'<pre class="hq-code" role="region" tabindex="0" aria-label="{escape(name)}">'
+        f"<code>{escape(text)}</code></pre>"
+    )
 
 
 def loss_chart(records: Sequence[dict[str, float]]) -> str:

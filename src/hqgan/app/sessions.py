@@ -28,6 +28,7 @@ class Session:
         selected: which of them was looked at last.
         data: the unpacked upload, and how many images the train split of it has.
         job: the latest training.
+        kept: the latest of each kind of file, see `replace`.
         packed: a training that is over, and its run as a zip.
     """
 
@@ -40,6 +41,7 @@ class Session:
     train_images: int = 0
     job: Job | None = None
     packed: tuple[Job, Path] | None = None
+    kept: dict[str, Path] = field(default_factory=dict)
     used: float = field(default_factory=time.monotonic)
     left: float | None = None
     lock: threading.RLock = field(default_factory=threading.RLock)
@@ -59,6 +61,13 @@ class Session:
         """A path in the session's folder where nothing is yet."""
         self.folder.mkdir(parents=True, exist_ok=True)
         return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.folder)) / name
+
+    def replace(self, what: str, file: Path) -> None:
+        """Keep one of a kind: delete what `new_folder` gave for the one before."""
+        with self.lock:
+            before, self.kept[what] = self.kept.get(what), file
+        if before is not None and before.parent.parent == self.folder:
+            shutil.rmtree(before.parent, ignore_errors=True)
 
     def forget_upload(self) -> None:
         """Delete the images of the last upload, unless a training reads them."""

@@ -113,8 +113,8 @@ def nearest_html(session: Session, i: object) -> str:
     try:
         found = session.training_images.nearest(made.images[i])
     except HqganError as error:
-        words = f"No training image beside it: {sentence(error)}"
-        return sentences([words])
+        known = {str(session.training_images.run): "this generator"}
+        return sentences([f"There is no training image beside it. {sentence(error, known)}"])
     which = "nearest training image" if found.trained_on else "nearest of these data"
     pair = [
         figure(made.images[i], f"Synthetic image {name}", f"{name}, synthetic"),

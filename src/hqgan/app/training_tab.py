@@ -112,6 +112,7 @@ def begin(
         assignments=assignments,
     )
     session.job = trainings.submit(wish)
+    session.replace("run", wish.run)  # those in `runs` lie elsewhere, and stay
     return session.job
 
 
@@ -152,6 +153,7 @@ def packed(session: Session) -> Path:
     if job.snapshot is not None and (origin := read_about(job.snapshot).origin):
         licence = f"{origin.terms('this run and what it makes')} So does that of your images."
     into = session.new_folder("hqgan-run.zip")
+    session.replace("run as zip", into)
     session.packed = job, zip_run(job.wish.run, job.wish.data, into, run_card(job, licence))
     return into
 
@@ -185,16 +187,27 @@ def build(
                 [("from scratch", SCRATCH), *((f"from {n}", n) for n in pretrained_names())],
                 value=SCRATCH,
                 label="Start",
+                min_width=280,
                 info="From a packaged one it learns faster; its licence then extends to yours.",
             )
             size = gr.Radio(
-                [(f"{edge} pixels", edge) for edge in SIZES], value=SIZES[0], label="Size"
+                [(f"{edge} pixels", edge) for edge in SIZES],
+                value=SIZES[0],
+                label="Size",
+                min_width=280,
             )
         with gr.Row():
             kimg = gr.Slider(
-                *KIMG, FIRST_KIMG, step=0.2, label="Thousands of images to train on", buttons=[]
+                *KIMG,
+                FIRST_KIMG,
+                step=0.2,
+                label="Thousands of images to train on",
+                min_width=280,
+                buttons=[],
             )
-            seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=SEEDS[1])
+            seed = gr.Number(
+                0, label="Seed", min_width=280, precision=0, minimum=0, maximum=SEEDS[1]
+            )
         with gr.Row():
             go = gr.Button("Train", variant="primary", elem_id="train")
             stop = gr.Button("Cancel", variant="stop", interactive=False, elem_id="cancel")

@@ -3,7 +3,7 @@
 import time
 from html import escape
 
-from hqgan.app.pictures import data_uri, loss_chart, sentences
+from hqgan.app.pictures import code, data_uri, loss_chart, sentences
 from hqgan.app.training_jobs import Job, Stage
 
 FIRST_NUMBERS = "The first numbers come after 1,000 images."
@@ -16,6 +16,8 @@ def job_html(job: Job, ahead: int = 0) -> str:
     parts = [bar(job, records), sentences([words(job, records, ahead)])]
     if job.problem:
         parts.append(sentences([job.problem], "hq-warning"))
+    if job.stage is Stage.STOPPED and job.is_kept:
+        parts.append(code(command(job), "Command that goes on"))
     parts.append(loss_chart(records))
     parts.append(grid_html(job))
     return "".join(parts)
@@ -60,10 +62,16 @@ def words(job: Job, records: list[dict], ahead: int = 0) -> str:
         return "Stopped before the first step; there is nothing to save."
     if job.stage is Stage.STOPPED:
         after = f" after about {records[-1]['images_seen']:,} images" if records else ""
-        return f"Stopped{after}. What was reached is saved: {how_to_go_on(job)}"
+        return (
+            f"Stopped{after}. What was reached is saved: download the run, unzip it, and go on "
+            "with the folder of your images:"
+        )
     if job.stage is Stage.DONE:
         took = max(0.0, job.ended - job.began)
-        return f"Finished: {job.goal:,} images in {duration(took)}. Use the generator, or take it."
+        return (
+            f"Finished: {job.goal:,} images in {duration(took)}. Use the generator or take it; "
+            "the next training replaces it."
+        )
     seen, estimated = seen_now(job, records)
     if not records:
         passed, said = duration(time.monotonic() - job.began), job.said()
@@ -79,11 +87,11 @@ def words(job: Job, records: list[dict], ahead: int = 0) -> str:
     ).capitalize()
 
 
-def how_to_go_on(job: Job) -> str:
-    """How a stopped run is continued on the command line."""
+def command(job: Job, times: float = 1) -> str:
+    """What continues a run elsewhere, to so many times as many images as it was to see here."""
     return (
-        "download the run, unzip it, and go on with: hqgan train --config run/config.yaml "
-        f"--data YOUR-IMAGES --out run --kimg {job.wish.kimg:g}"
+        "hqgan train --config run/config.yaml --data YOUR-IMAGES --out run "
+        f"--kimg {times * job.wish.kimg:g}"
     )
 
 
@@ -120,7 +128,7 @@ Every image it makes is **synthetic, for research, not for diagnosis**.
 - Sample: `hqgan sample run --per-class 16 --out images`
 - Go on, with the images you uploaded in folder YOUR-IMAGES, the one that holds the class folders,
   and a larger number of thousands of images:
-  `hqgan train --config run/config.yaml --data YOUR-IMAGES --out run --kimg {2 * job.wish.kimg:g}`
+  `{command(job, 2)}`
 
 ## Licence
 {licence}

@@ -45,8 +45,8 @@ COMPARED = 16  # images of each class, stored in half precision and not
 MOST_GREY_LEVELS = 2  # that half precision may move a pixel
 
 SOURCES = {
-    "HAM10000": "P. Tschandl, C. Rosendahl and H. Kittler, *The HAM10000 dataset, a large "
-    "collection of multi-source dermatoscopic images of common pigmented skin lesions*, Scientific "
+    "HAM10000": "P. Tschandl, C. Rosendahl and H. Kittler, The HAM10000 dataset, a large "
+    "collection of multi-source dermatoscopic images of common pigmented skin lesions, Scientific "
     "Data 5, 180161 (2018), doi:10.1038/sdata.2018.161.",
 }
 
