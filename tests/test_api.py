@@ -153,4 +153,6 @@ def test_wrong_words_are_errors_of_ours(data: Path, tmp_path: Path) -> None:
         hqgan.train(tmp_path / "typo", tmp_path / "run", **NARROW)
     with pytest.raises(HqganError, match="loggers"):
         hqgan.train(data, tmp_path / "run", loggers=["comet"])
+    with pytest.raises(HqganError, match=r"loggers\.0 is 'comet'"):
+        hqgan.train(data, tmp_path / "run", loggers="comet")
     assert not (tmp_path / "run").exists()
