@@ -5,10 +5,12 @@
 #   PYTHON       the Python, 3.11 or newer, that builds the environment (python3)
 #   TORCH_INDEX  an extra package index for torch, where pip's own has no CPU build: https://download.pytorch.org/whl/cpu
 #   WORKERS      parallel test processes, one thread each (2)
+#   KILLS        how often `make faults` kills a command (500)
 
 PYTHON ?= python3
 TORCH_INDEX ?=
 WORKERS ?= 2
+KILLS ?= 500
 
 VENV := .venv
 ORACLE := .venv-oracle
@@ -67,8 +69,8 @@ layers: $(VENV)/.dev  ## the dependency direction between the packages
 slow: $(VENV)/.dev  ## tests marked slow
 	$(PYTEST) $(PARALLEL) -m "slow and not (faults or browser or cluster or gpu or hardware or oracle)" $(OR_NONE)
 
-faults: $(VENV)/.dev  ## tests marked faults: kills, full disks, bad input
-	$(PYTEST) -m faults $(OR_NONE)
+faults: $(VENV)/.dev  ## tests marked faults: kills, full disks, bad input; prints how many of each (half an hour)
+	KILLS=$(KILLS) $(PYTEST) -m faults $(OR_NONE)
 
 oracles: $(ORACLE)/.done  ## tests against tools that need torchvision, in an environment of their own
 	OMP_NUM_THREADS=1 $(ORACLE)/bin/python -m pytest -m oracle $(OR_NONE)

@@ -205,7 +205,7 @@ def test_a_configuration_cannot_be_edited() -> None:
 def test_a_path_is_one_path_however_it_is_spelled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else a run could not be continued with --data ../images where it began with --data images."""
+    """Configurations, records and messages name the same data alike."""
     (tmp_path / "images").mkdir()
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")

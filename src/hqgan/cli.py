@@ -317,6 +317,8 @@ def main() -> None:
         fail(str(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         fail("interrupted; the same command starts again", 130)
+    except OSError as error:  # a disk, a limit, a permission: nothing that a traceback explains
+        fail(f"{error}; mend that, and repeat the command", HqganError.exit_code)
     except Exception as error:
         shown = getattr(error, "format_message", None)  # click's own usage errors
         if shown is None:

@@ -156,7 +156,11 @@ def explain(error: Mapping[str, Any], known: Sequence[str]) -> str:
         if key in known:
             return f"key {key!r} is not one of the {part} {model!r}"
         return f"unknown key {key!r}.{did_you_mean(key, known)}"
-    if error["type"] in ("missing", "union_tag_not_found"):
+    if error["type"] == "union_tag_not_found":
+        stray = [name for name in error["input"] if f"{key}.{name}" not in known]
+        unknown = [f"unknown key {key}.{name}.{did_you_mean(name, ['name'])}" for name in stray]
+        return "; ".join([f"key '{key}.name' is missing", *unknown])
+    if error["type"] == "missing":
         return f"key {key!r} is missing" + (f" (the {part} {model!r} needs it)" if model else "")
     if error["type"] == "union_tag_invalid":
         context = error["ctx"]

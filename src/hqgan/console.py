@@ -30,7 +30,7 @@ from hqgan.errors import HqganError, Interrupted
 if TYPE_CHECKING:
     from hqgan.training import Callbacks
 
-screen = Console(stderr=True)
+screen = Console(stderr=True, emoji=False)  # ":cat:" in a path stays what it is
 SHOWN = {  # while a model trains
     "critic_loss": "critic",
     "generator_loss": "generator",

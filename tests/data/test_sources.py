@@ -172,7 +172,7 @@ def test_volumes_and_foreign_npz_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="lacks train_images"):
         open_source(tmp_path / "foreign.npz")
     (tmp_path / "broken.npz").write_bytes(b"PK not really")
-    with pytest.raises(DataError, match="Cannot read"):
+    with pytest.raises(DataError, match="damaged, or no npz"):
         open_source(tmp_path / "broken.npz")
 
 

@@ -1,7 +1,5 @@
 """From a record to a square RGB image of the model's size: the one place that opens image files."""
 
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -87,8 +85,14 @@ def _read_stacks(path: Path, names: set[str]) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in names}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as problem:
-        raise DataError(f"{path} is damaged: {problem}. Download it again.") from problem
+    except Exception as problem:  # see `damaged_npz`
+        raise damaged_npz(path, problem) from problem
+
+
+def damaged_npz(path: Path, problem: Exception) -> DataError:
+    """The error for an archive that numpy or zipfile stumbled over, whatever they raised."""
+    text = " ".join(str(problem).split()) or type(problem).__name__
+    return DataError(f"{path} is damaged, or no npz archive: {text}. Download it again.")
 
 
 def _open(record: Record) -> Image.Image:

@@ -8,7 +8,6 @@ synthetic lesions. Nothing is decoded here.
 import contextlib
 import os
 import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 
 from hqgan.data import lesions, tables
 from hqgan.data.dataset import SPLITS, Record, Skipped, Source
+from hqgan.data.decoding import damaged_npz
 from hqgan.data.splits import (
     SPELLINGS,
     assign_splits,
@@ -233,8 +233,10 @@ def _medmnist(path: Path, label: str | None) -> Source:
             images = {split: _npy_header(archive, f"{split}_images.npy") for split in SPLITS}
         with np.load(path, allow_pickle=False) as arrays:
             labels = {split: arrays[f"{split}_labels"] for split in SPLITS}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as problem:
-        raise DataError(f"Cannot read {path} as npz: {problem}. Download it again.") from problem
+    except DataError:
+        raise
+    except Exception as problem:  # on damaged headers numpy and zipfile raise nearly anything
+        raise damaged_npz(path, problem) from problem
     records: list[Record] = []
     for split in SPLITS:
         (shape, dtype), answers = images[split], labels[split]
@@ -358,8 +360,12 @@ def _visible_folders(folder: Path) -> Iterator[Path]:
 
 
 def _files(folder: Path, *, deep: bool = True) -> Iterator[Path]:
-    """Visible files, sorted; links to folders are followed, but no folder is entered twice."""
-    entered: set[tuple[int, int]] = set()
+    """Visible files, sorted; links to folders are followed, but no folder is entered twice.
+
+    Nor is one that holds `folder`: other classes lie there.
+    """
+    above = (parent.stat() for parent in folder.resolve().parents)
+    entered = {(status.st_dev, status.st_ino) for status in above}
     for root, folders, names in os.walk(folder, followlinks=True):
         status = os.stat(root)
         if (status.st_dev, status.st_ino) in entered:

@@ -22,6 +22,7 @@ from hqgan.report.statements import (
 from hqgan.workflows.compare import Plan
 from hqgan.workflows.table import REFERENCE_MODEL, RIVAL, Comparison
 
+WHOLE = 10_000  # from which on a number is written with all its digits
 CURVES, SAMPLES = "curves.png", "samples.png"
 
 # Heading, and how a row of the table fills the column.
@@ -205,7 +206,7 @@ def number(value: Any) -> str:
         return NOTHING
     if isinstance(value, str):
         return value
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.{4 if value < WHOLE else 9}g}"
 
 
 def with_interval(recipe: dict[str, Any] | None) -> str:

@@ -31,14 +31,15 @@ def comparison_provenance(table: Comparison, folder: Path) -> str:
         ("training, all runs", duration(sum(seconds)) if seconds else "not known"),
         ("images seen, all runs", f"{seen:,.0f}"),
     ]
+    cost = cost if records else [("runs", "their folders are not here any more")]
     s = table.settings
     sums = [("train, sha256", s["data_checksum"])] if "data_checksum" in s else []
     sums += (
         [(f"{s['split']}, sha256", s["reference_checksum"])] if "reference_checksum" in s else []
     )
     commands = [("The table; what is done is not done again:", again(table, folder))]
-    for model in table.models:
-        commands += [(f"The row {model['model']}:", line) for line in model.get("commands", [])[:1]]
+    rows = [line for model in table.models for line in model.get("commands", [])[:1]]
+    commands += [("A row by itself:", "\n".join(rows))] if rows else []
     return provenance(cost, commands, versions_of(runs), sums)
 
 

@@ -95,8 +95,8 @@ def details(summary: str, inside: str, *, shown: bool = False, printed: bool = T
 
 
 def command(text: str, label: str) -> str:
-    """What is to be typed, a line an option where it is long."""
-    if len(text) > LINE:
+    """What is to be typed, a line an option where it is long; several commands stay as they are."""
+    if len(text) > LINE and "\n" not in text:
         text = in_lines(text)
     named = f'role="group" aria-label="{escape(label)}"'
     return f'<pre class="command" {named}><code>{escape(text)}</code></pre>'

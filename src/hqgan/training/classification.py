@@ -8,7 +8,6 @@ batch, optimiser and schedule are the same, and so are, for one seed, the first 
 import json
 import math
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from errno import ENOSPC
@@ -318,9 +317,9 @@ def save_classifier(fitted: Fitted, folder: Path) -> None:
 
     Written under a temporary name and renamed, so that a folder of this name is always whole.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    temporary.chmod(0o755)
+    temporary = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(temporary, ignore_errors=True)  # a kill, or a full disk, may have left it
+    temporary.mkdir(parents=True)
     classifier = fitted.classifier
     about: dict[str, Any] = {key: getattr(classifier, key) for key in ("name", "classes", "size")}
     about |= {"step": fitted.step, "curve": fitted.curve}

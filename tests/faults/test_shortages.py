@@ -1,0 +1,127 @@
+"""No room, no permission, no file descriptors, no memory: a sentence, nothing half-written, and the
+same command ends as one that never met any of it."""
+
+import os
+import random
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from faults.canonical import contents
+from faults.commands import Command, Place, augmentation, comparison, study, training
+from faults.crashing import Server
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
+
+COMMANDS = pytest.mark.parametrize(
+    "command", [training, augmentation, comparison, study], ids=lambda one: one.__name__
+)
+ROUNDS = 3  # disks of different sizes, for each command
+AMPLE = 512 << 20  # bytes
+
+
+@pytest.fixture
+def disk(place: Place) -> Iterator[Path]:
+    """A file system of its own, of `AMPLE` bytes; `resized` makes it smaller or larger."""
+    folder = place.folder / "disk"
+    folder.mkdir(exist_ok=True)
+    if os.geteuid() != 0 or mount("-t", "tmpfs", "-o", f"size={AMPLE}", "tmpfs", str(folder)):
+        pytest.skip("only root may mount a small disk")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def mount(*arguments: str) -> int:
+    return subprocess.run(["mount", *arguments], capture_output=True).returncode
+
+
+def resized(disk: Path, *options: str) -> None:
+    assert mount("-o", ",".join(["remount", *options]), str(disk)) == 0
+
+
+def emptied(disk: Path) -> None:
+    for entry in disk.iterdir():
+        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+
+def assert_refusal(status: int, log: str) -> None:
+    """Exit code 1 and a sentence that begins with error, but no traceback."""
+    assert status == 1, log
+    assert "Traceback" not in log, log
+    assert "\nerror: " in "\n" + log, log
+
+
+@COMMANDS
+def test_a_full_disk_costs_nothing_but_room(
+    command: Command, place: Place, server: Server, disk: Path, figures: Counter[str]
+) -> None:
+    out = disk / "out"
+    arguments = command(place, out)
+    server.finish(arguments, disk)
+    expected = contents(disk)
+    used = sum(file.stat().st_size for file in disk.rglob("*") if file.is_file())
+    rng = random.Random(command.__name__)
+    for _ in range(ROUNDS):
+        emptied(disk)
+        resized(disk, f"size={rng.randint(8, used // 1024 - 8)}k")
+        answer = server.run(arguments, disk)
+        assert_refusal(answer.status, answer.log)
+        assert "No space left" in answer.log, answer.log
+        figures["full disks: a sentence, and the same result with more room"] += 1
+        resized(disk, f"size={AMPLE}")
+        server.finish(arguments, disk)
+        assert contents(disk) == expected
+
+
+@COMMANDS
+def test_a_read_only_disk_is_refused(
+    command: Command, place: Place, server: Server, disk: Path, figures: Counter[str]
+) -> None:
+    resized(disk, "ro")
+    answer = server.run(command(place, disk / "out"), disk)
+    assert_refusal(answer.status, answer.log)
+    assert "Read-only" in answer.log
+    figures["read-only disks: a sentence"] += 1
+
+
+@COMMANDS
+def test_too_few_file_descriptors_are_an_error_and_no_damage(
+    command: Command, place: Place, server: Server, figures: Counter[str]
+) -> None:
+    folder = place.folder / f"descriptors-{command.__name__}"
+    arguments = command(place, folder / "out")
+    server.finish(arguments, folder)
+    expected = contents(folder)
+    shutil.rmtree(folder)
+    for files in range(5):  # more than the process begins with
+        answer = server.run(arguments, folder, files=files)
+        assert "Traceback" not in answer.log, answer.log
+        assert answer.status in (0, 1), answer.log
+        if answer.status:
+            figures["file descriptors used up: a sentence"] += 1
+    server.finish(arguments, folder)
+    assert contents(folder) == expected
+
+
+@COMMANDS
+def test_a_clock_that_jumps_changes_no_result(
+    command: Command, place: Place, server: Server, figures: Counter[str]
+) -> None:
+    """The wall clock goes back and forth by hours at every look at it."""
+    jumps = (
+        "import itertools, time\n"
+        "real, step = time.time, itertools.count()\n"
+        "time.time = lambda: real() + (-1) ** next(step) * 7200 * (next(step) % 5)\n"
+    )
+    folder = place.folder / f"clock-{command.__name__}"
+    arguments = command(place, folder / "out")
+    server.finish(arguments, folder)
+    expected = contents(folder)
+    shutil.rmtree(folder)
+    server.finish(arguments, folder, before=[jumps])
+    assert contents(folder) == expected
+    figures["jumping clocks: the same result"] += 1
