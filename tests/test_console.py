@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from hqgan import console
+from hqgan.errors import Interrupted
 
 
 @pytest.mark.parametrize("terminal", [True, False])
@@ -111,3 +112,21 @@ def test_a_full_standard_output_is_an_error_and_no_traceback() -> None:
     assert said.stderr.splitlines() == [
         "error: cannot write to standard output: No space left on device"
     ]
+
+
+def test_ctrl_c_that_compiled_code_wrapped_is_still_ctrl_c() -> None:
+    """Qiskit raises a RuntimeError where it is interrupted while it is imported."""
+
+    def wrapped() -> None:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as error:
+            raise RuntimeError("while initialising") from error
+
+    with (
+        pytest.raises(Interrupted, match="interrupted; all is kept"),
+        console.interruptible("all is kept"),
+    ):
+        wrapped()
+    with pytest.raises(RuntimeError, match="another"), console.interruptible("all is kept"):
+        raise RuntimeError("another") from ValueError()

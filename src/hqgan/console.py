@@ -188,8 +188,18 @@ def interruptible(kept: str | Callable[[], str]) -> Iterator[None]:
     """
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Exception) as error:
+        if not is_ctrl_c(error):
+            raise
         raise Interrupted(f"interrupted; {kept() if callable(kept) else kept}") from None
+
+
+def is_ctrl_c(error: BaseException) -> bool:
+    """Whether Ctrl-C is behind an error: compiled code, as Qiskit's, wraps it in one of its own."""
+    found: BaseException | None = error
+    while found and not isinstance(found, KeyboardInterrupt):
+        found = found.__cause__
+    return found is not None
 
 
 @contextmanager
