@@ -45,7 +45,7 @@ OR_NONE := || { status=$$?; test $$status -eq 5; }
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.core  ## train a small model on embedded images, sample and measure it (5 minutes, no network)
+demo: $(VENV)/.core  ## train a small model on built-in images and measure it (5 minutes once installed)
 	$(VENV)/bin/hqgan demo
 
 test: $(VENV)/.dev  ## all tests but the marked ones
@@ -100,7 +100,8 @@ BENCHMARKS := $(filter-out %/machine.py %/vqc_peers.py %/noise.py,$(wildcard ben
 bench: $(VENV)/.core  ## speed and memory, each beside the machine's own matrix rate; HQGAN_DATA names the images
 	for script in $(BENCHMARKS); do $(VENV)/bin/python $$script || exit 1; done
 
-tables: $(VENV)/.core  ## write the tables of README and docs anew from docs/results (.ci/tables.py says how results get there)
+# .ci/tables.py says how results get there.
+tables: $(VENV)/.core  ## write the tables of README and docs anew from docs/results
 	$(VENV)/bin/python .ci/tables.py
 
 constraints:  ## resolve constraints.txt anew
@@ -126,10 +127,12 @@ $(VENV)/bin/pip $(ORACLE)/bin/pip:
 
 TESTED := dev,diffusion,quantum,app,export,loggers
 $(VENV)/.core: pyproject.toml constraints.txt | $(VENV)/bin/pip
+	@echo "installing torch and some thirty packages into $(VENV): a few minutes the first time"
 	$(VENV)/bin/python $(PIP_INSTALL) -e .
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.core
+	@echo "installing what the tests need into $(VENV), Qiskit among it: a few minutes the first time"
 	$(VENV)/bin/python $(PIP_INSTALL) -e '.[$(TESTED)]'
 	@touch $@
 

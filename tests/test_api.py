@@ -109,6 +109,9 @@ def test_it_is_measured_and_shows_a_table(
     assert "| val | fd_tiny | all |" in (Path(run.snapshot) / "README.md").read_text()
     with pytest.raises(UsageError, match="--final"):
         hqgan.evaluate(run, split="test")
+    final = hqgan.evaluate(run, n=12, final=True, quiet=True)
+    assert {record["split"] for record in final.records} == {"test"}
+    assert "a small fixed net (tiny" in repr(final)
 
 
 def test_images_are_written_and_shown(run: "hqgan.api.Trained", tmp_path: Path) -> None:

@@ -102,7 +102,9 @@ def test_train_says_what_it_made_and_continues(hqgan: Command, data: Path, tmp_p
     }
     assert first.json["images_seen"] == 32
     assert Path(first.json["snapshot"]).is_dir()
-    assert "next:" in first.err
+    assert f"hqgan evaluate {out}" in first.err
+    assert f"hqgan report {out}" in first.err
+    assert "no --data" not in first.err
     more = hqgan(*TRAIN, f"--data={data}", f"--out={out}", "--kimg=0.048")
     assert (more.code, more.out) == (0, "")
     assert "continuing" in more.err
@@ -134,7 +136,9 @@ def test_sample_writes_folders_and_a_grid(hqgan: Command, run: Path, tmp_path: P
     assert set(said.json) >= {"files", "per_class", "out"}
     assert len(list(out.rglob("*.png"))) == 7
     refused(hqgan("sample", run, "--n=3", f"--out={out}"), 1, "is not empty")
-    refused(hqgan("sample", run, f"--out={tmp_path / 'new'}"), 2, "--per-class N or --n N")
+    both = hqgan("sample", run, "--n=3", "--per-class=2", f"--out={tmp_path / 'new'}")
+    refused(both, 2, "--per-class N or --n N")
+    assert hqgan("sample", run, f"--out={tmp_path / 'new'}", "--json").json["files"] == 24
     refused(hqgan("sample", tmp_path / "typo", "--n=3"), 1, "typo does not exist")
 
 
@@ -263,7 +267,10 @@ def test_compare_refuses_what_it_does_not_know(hqgan: Command, data: Path, tmp_p
 
 def test_evaluate_opens_test_only_with_final(hqgan: Command, run: Path) -> None:
     refused(hqgan("evaluate", run, "--split=test"), 2, "--final")
-    said = hqgan("evaluate", run, "--split=test", "--final", "--json")
+    refused(hqgan("evaluate", run, "--split=val", "--final"), 2, "leave --split val or --final")
+    said = hqgan("evaluate", run, "--final", "--json")
+    assert f"hqgan report {run}" in said.err
+    assert "measured in the features of a small fixed net (tiny" in said.err
     assert said.json["recipes"][0]["split"] == "test"
     last = (run / "evaluation.jsonl").read_text().splitlines()[-1]
     assert json.loads(last)["final"] is True
@@ -282,6 +289,7 @@ def test_the_demo_ends_with_paths(hqgan: Command, tmp_path: Path) -> None:
         assert Path(path).exists()
         assert path in said.err
     assert "hqgan train --data PATH" in said.err
+    assert f"hqgan report {said.json['run']}" in said.err
 
 
 def test_doctor_says_what_is_there_and_leaves_with_its_verdict(
@@ -301,7 +309,16 @@ def test_data_inspect(hqgan: Command, data: Path) -> None:
     assert said.json
     for name in CLASSES:
         assert name in said.err
+    assert f"hqgan train --data {data} --size 64 --kimg 250 --out runs/mine" in said.err
     refused(hqgan("data", "inspect", data / "typo"), 1, "typo")
+
+
+def test_who_names_no_data_is_told_what_is_trained_on(hqgan: Command, tmp_path: Path) -> None:
+    said = hqgan(*TRAIN, f"--out={tmp_path / 'run'}")
+    assert said.code == 0, said.err
+    assert "no --data: the images are the built-in synthetic lesions" in said.err
+    chosen = hqgan(*TRAIN, "--data=embedded", f"--out={tmp_path / 'run'}")
+    assert "no --data" not in chosen.err
 
 
 def test_data_prepare(hqgan: Command, data: Path, tmp_path: Path) -> None:

@@ -97,6 +97,20 @@ def test_data_disk_and_threads_are_looked_at(
     assert found("threads").remedy == "export OMP_NUM_THREADS=0"
 
 
+def test_where_an_account_was_found_is_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("QISKIT_IBM_TOKEN", raising=False)
+    assert found("IBM account").state.startswith("none")
+    monkeypatch.setenv("QISKIT_IBM_TOKEN", "secret")
+    assert found("IBM account").state == "found in QISKIT_IBM_TOKEN"
+    (tmp_path / ".qiskit").mkdir()
+    (tmp_path / ".qiskit" / "qiskit-ibm.json").write_text("{}")
+    monkeypatch.delenv("QISKIT_IBM_TOKEN")
+    assert found("IBM account").state == "found in ~/.qiskit/qiskit-ibm.json"
+
+
 COMMANDS = get_command(app).commands
 
 

@@ -78,7 +78,9 @@ def interrupted(what: str | Callable[[], bool], *arguments: object) -> str:
     process.wait_for(what)
     process.process.send_signal(signal.SIGINT)
     code = process.end()
-    assert code == 130, process.said
+    # Python dies of the signal itself where compiled code was evaluating Python; a shell calls
+    # either 130.
+    assert code in (130, -signal.SIGINT), process.said
     assert "Traceback" not in process.said
     *_, last = process.said.splitlines()
     assert last.startswith("error: ")

@@ -93,16 +93,21 @@ class Evaluation:
         raise KeyError(f"{recipe!r} was not measured; measured were {', '.join(known)}")
 
     def __repr__(self) -> str:
+        from hqgan.evaluation.meanings import measured_in
+
         lines = []
         for one in self.measurements:
             lines += [
-                f"{one.snapshot} ({one.images_seen:,} images), {self.extractor}",
+                f"{one.snapshot} ({one.images_seen:,} images), {measured_in(self.extractor)}",
                 *one.lines(),
             ]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        return "".join(map(as_table, self.measurements)) + f"<p>{escape(self.extractor)}</p>"
+        from hqgan.evaluation.meanings import measured_in
+
+        features = escape(measured_in(self.extractor))
+        return "".join(map(as_table, self.measurements)) + f"<p>{features}</p>"
 
 
 def load(source: AnyPath, **options: Any) -> Generator:
@@ -181,7 +186,7 @@ def evaluate(
     run: AnyPath,
     data: AnyPath | None = None,
     *,
-    split: str = "val",
+    split: str | None = None,
     final: bool = False,
     n: int | None = None,
     curve: bool = False,
@@ -195,7 +200,7 @@ def evaluate(
     Args:
         run: a run folder or a snapshot, or what `train` returned.
         data: what it was trained on; None is where the run found it.
-        split: "val", or "test" together with `final`.
+        split: "val", or "test" together with `final`; None is the one that `final` says.
         final: opens the test split; recorded.
         n: generated images; None takes as many as the split has.
         curve: measure every snapshot, with 500 images each.
@@ -252,7 +257,7 @@ def sample(
     Args:
         source: as for `load`.
         out: a folder that is absent or empty.
-        per_class: images of every class; or
+        per_class: images of every class, 8 where neither this nor n is given; or
         n: images in all, in the class mix of the training data or of
         like: these data.
         seed: of the latents.

@@ -21,7 +21,7 @@ from hqgan import (
     cli_study,
     completion,
 )
-from hqgan.cli_compare import Weights, chosen_extractor
+from hqgan.cli_compare import Split, Weights, chosen_extractor
 from hqgan.cli_data import (
     Assignments,
     DataPath,
@@ -32,14 +32,17 @@ from hqgan.cli_data import (
     Seed,
     Size,
     data_app,
+    name_built_in,
 )
 from hqgan.cli_hardware import hardware_app
 from hqgan.cli_order import NewcomersFirst
 from hqgan.console import (
+    command,
     emit,
     fail,
     going_to,
     interruptible,
+    propose,
     say,
     stages,
     training_progress,
@@ -101,7 +104,11 @@ def train(
     assignments: Assignments = None,
     size: Size = None,
     kimg: Annotated[
-        float | None, typer.Option(help="thousands of real images shown to the critic")
+        float | None,
+        typer.Option(
+            help="thousands of real images shown to the critic; "
+            "250 take about an hour on a CPU at 64 px"
+        ),
     ] = None,
     batch: Annotated[int | None, typer.Option(help="images per step")] = None,
     seed: Annotated[int | None, typer.Option(help="seed of everything random")] = None,
@@ -153,6 +160,7 @@ def train(
     from hqgan.training import train as run_training
     from hqgan.workflows.model_card import refresh_card
 
+    name_built_in(resolved.data.path, data)
     going_to(out)
     kept = f"what was saved before stands in {out}, and the same command goes on"
     with interruptible(kept), training_progress() as callbacks:
@@ -161,7 +169,11 @@ def train(
     rate = f", {result.images_per_second:.0f} images/s" if result.images_per_second else ""
     say(f"{result.images_seen:,} images seen{rate}")
     say(f"snapshot: {result.snapshot}\nsamples:  {out / 'samples'}")
-    say(f"next:     hqgan evaluate {out}   |   hqgan sample {out} --per-class 16 --out images")
+    propose(
+        command("evaluate", out),
+        command("sample", out, "--per-class", 16, "--out", "images"),
+        command("report", out),
+    )
     if as_json:
         emit(asdict(result))
 
@@ -175,13 +187,7 @@ app.command(epilog="Example: hqgan sample runs/mine --per-class 100 --out synthe
 def evaluate(
     run: Annotated[Path, typer.Argument(help="run folder or snapshot")],
     data: DataPath = None,
-    split: Annotated[
-        str,
-        typer.Option(
-            help="val, or test together with --final",
-            autocompletion=completion.among("val", "test"),
-        ),
-    ] = "val",
+    split: Split = None,
     final: Annotated[bool, typer.Option("--final", help="open the test split; recorded")] = False,
     n: Annotated[
         int | None, typer.Option("--n", help="generated images (default: as many as the split has)")
@@ -199,11 +205,13 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Measure a generator on val, each number beside its floor. On test once, at the end."""
-    from hqgan.evaluation.run import RECORDS, data_of, evaluate_run
+    from hqgan.evaluation.meanings import measured_in
+    from hqgan.evaluation.run import RECORDS, chosen_split, data_of, evaluate_run
     from hqgan.models import find_snapshot
     from hqgan.report import sample_sheet
     from hqgan.workflows.model_card import refresh_card
 
+    split = chosen_split(split, final)
     if privacy:
         from hqgan.workflows.privacy import privacy as look_for_copies
         from hqgan.workflows.privacy import require_enough
@@ -235,7 +243,8 @@ def evaluate(
                 progress=progress,
             )
         for one in measured:
-            say(f"\n{one.snapshot} ({one.images_seen:,} images), {extractor}")
+            said = f"{one.snapshot} ({one.images_seen:,} images)"
+            say(f"\n{said}, {measured_in(str(extractor))}")
             for line in one.lines():
                 say(line)
         sheet = None
@@ -256,6 +265,7 @@ def evaluate(
             for line in copies.lines():
                 say(line)
     refresh_card(measured[-1].snapshot)
+    propose(command("report", run))
     if as_json:
         recipes = measured[-1].records
         points = [{"images_seen": m.images_seen, "recipes": m.records} for m in measured]

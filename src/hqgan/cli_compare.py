@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hqgan import completion
-from hqgan.cli_data import DataPath, Device, ExecutorName, Json, Label, Seed, Workers
+from hqgan.cli_data import (
+    DataPath,
+    Device,
+    ExecutorName,
+    Json,
+    Label,
+    Seed,
+    Workers,
+    name_built_in,
+)
 from hqgan.console import (
     NOTHING_WRITTEN,
     emit,
@@ -34,6 +43,13 @@ Weights = Annotated[
 ]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="print the cells and their hours, and stop")
+]
+Split = Annotated[
+    str | None,
+    typer.Option(
+        help="val, or test, which --final implies (default: val)",
+        autocompletion=completion.among("val", "test"),
+    ),
 ]
 Final = Annotated[
     bool,
@@ -74,13 +90,7 @@ def compare(
             autocompletion=completion.settings,
         ),
     ] = None,
-    split: Annotated[
-        str | None,
-        typer.Option(
-            help="val, or test, which --final implies (default: val)",
-            autocompletion=completion.among("val", "test"),
-        ),
-    ] = None,
+    split: Split = None,
     final: Final = False,
     n: Annotated[
         int | None, typer.Option("--n", help="generated images (default: as many as the split has)")
@@ -104,8 +114,10 @@ def compare(
     from hqgan.workflows.compare import plan
     from hqgan.workflows.executor import Executor
 
+    path = data or os.environ.get("HQGAN_DATA") or "embedded"
     place = Executor(executor, workers)
     names = preset_names() if models == "all" else [m.strip() for m in models.split(",") if m]
+    name_built_in(path, data)
     if not dry_run:
         going_to(out)
     with kept_in(out), stages() as progress:
@@ -113,7 +125,7 @@ def compare(
         chosen = plan(
             out,
             names,
-            data=data or os.environ.get("HQGAN_DATA") or "embedded",
+            data=path,
             kimg=kimg,
             budget=budget,
             seeds=seeds,

@@ -9,10 +9,12 @@ import typer
 
 from hqgan import completion
 from hqgan.console import (
+    command,
     counter,
     emit,
     going_to,
     interruptible,
+    propose,
     say,
     stages,
 )
@@ -81,6 +83,12 @@ Workers = Annotated[
 ]
 
 
+def name_built_in(path: str, given: str | None) -> None:
+    """Say so where nobody chose the built-in images: `path` is resolved, `given` is --data."""
+    if path == "embedded" and given is None:
+        say("no --data: the images are the built-in synthetic lesions")
+
+
 @data_app.command("inspect", epilog="Example: hqgan data inspect images/")
 def data_inspect(
     path: Annotated[str, typer.Argument(help="folder, csv or npz of images; or 'embedded'")],
@@ -97,6 +105,10 @@ def data_inspect(
         found = inspect(path, label=label, progress=progress)
     for line in found.lines():
         say(line)
+    chosen = ("--label", label) if label else ()
+    size = ("--size", 64, "--kimg", 250)
+    say("")
+    propose(command("train", "--data", path, *chosen, *size, "--out", "runs/mine"))
     if as_json:
         emit(found.to_dict())
 
@@ -152,6 +164,6 @@ def data_download(
     kept = f"what was fetched is kept in {place}, and the same command continues"
     with interruptible(kept), stages() as progress:
         target = download(name, place, ask=ask, base_url=mirror, progress=progress)
-    say(f"ready: hqgan data inspect {target}")
+    propose(command("data", "inspect", target))
     if as_json:
         emit({"path": str(target)})

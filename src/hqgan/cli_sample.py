@@ -8,10 +8,12 @@ import typer
 
 from hqgan.cli_data import Json, Pretrained, Seed
 from hqgan.console import (
+    command,
     counter,
     emit,
     going_to,
     interruptible,
+    propose,
     say,
     training_progress,
 )
@@ -21,7 +23,9 @@ def sample(
     run: Annotated[Path | None, typer.Argument(help="run folder or snapshot")] = None,
     pretrained: Pretrained = None,
     out: Annotated[Path, typer.Option(help="where results go")] = Path("samples"),
-    per_class: Annotated[int | None, typer.Option(help="images of every class")] = None,
+    per_class: Annotated[
+        int | None, typer.Option(help="images of every class (default: 8, without --n)")
+    ] = None,
     n: Annotated[
         int | None, typer.Option("--n", help="images in all, in the class mix of the training data")
     ] = None,
@@ -73,8 +77,19 @@ def demo(
     say(f"run:      {result.run}")
     for one in result.finished:
         say(f"finished: {one.line()}")
-    say("\nOn your own images (one folder a class, or a csv):")
-    say("  hqgan data inspect PATH\n  hqgan train --data PATH --size 64 --kimg 250 --out runs/mine")
-    say("  hqgan evaluate runs/mine\n  hqgan sample runs/mine --per-class 100 --out synthetic")
+    say("")
+    propose(
+        command("report", out),
+        command("sample", "--pretrained", "ham10000-64", "--n", 64, "--out", "synthetic"),
+    )
+    say("\nOn your own images (PATH: one folder a class, or a csv):")
+    mine = "runs/mine"
+    for words in (
+        ("data", "inspect", "PATH"),
+        ("train", "--data", "PATH", "--size", 64, "--kimg", 250, "--out", mine),
+        ("evaluate", mine),
+        ("sample", mine, "--per-class", 100, "--out", "synthetic-mine"),
+    ):
+        say(f"  {command(*words)}")
     if as_json:
         emit({**asdict(result), "picture": str(picture)})

@@ -20,8 +20,9 @@ from hqgan.cli_data import (
     Seed,
     Size,
     Workers,
+    name_built_in,
 )
-from hqgan.console import counter, emit, going_to, say, training_progress
+from hqgan.console import command, counter, emit, going_to, propose, say, training_progress
 from hqgan.errors import UsageError
 
 
@@ -94,6 +95,8 @@ def augment(
         "init.run": init,
     }
     source = given or load_config(preset, None, overrides, assignments or ())
+    if not isinstance(source, Path):
+        name_built_in(source.data.path, data)
     going_to(out)
     with kept_in(out), training_progress() as callbacks:
         result = run_augmentation(
@@ -117,6 +120,10 @@ def augment(
         origin = Origin(**result.origin)
         credit = f"{origin.name}: {origin.credit()}"
         say(f"{credit}, not for diagnosis; terms in {Path(result.out) / 'README.md'}")
+    propose(
+        command("data", "inspect", result.out),
+        f"{command('study', '--example')} > study.yaml   # does such a set help a classifier?",
+    )
     if as_json:
         emit(asdict(result))
 

@@ -2,22 +2,27 @@
 
 import json
 import os
+import shlex
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    Task,
     TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 from hqgan.durations import duration
 from hqgan.errors import HqganError, Interrupted
@@ -32,6 +37,7 @@ SHOWN = {  # while a model trains
     "denoising_loss": "loss",
     "diversity": "diversity",
 }
+QUIET_FOR = 2.0  # seconds between plain lines of one stage
 NOTHING_WRITTEN = "nothing was written; the same command starts again"
 IS_FIRST_PROCESS = os.environ.get("RANK", "0") == "0"  # set by torchrun
 
@@ -50,6 +56,23 @@ def say(text: str) -> None:
         screen.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
+def command(*words: object) -> str:
+    """`hqgan WORDS` to be copied, with the path of hqgan where it is not on PATH."""
+    folder = Path(sys.executable).parent
+    found = "hqgan" if shutil.which("hqgan") else shutil.which("hqgan", path=str(folder))
+    if found is None:
+        return shlex.join([sys.executable, "-m", "hqgan.cli", *map(str, words)])
+    if Path(found).is_relative_to(Path.cwd()):
+        found = str(Path(found).relative_to(Path.cwd()))
+    return shlex.join([found, *map(str, words)])
+
+
+def propose(*commands: str) -> None:
+    """What may come next, a line each, to be copied."""
+    for number, text in enumerate(commands):
+        say(f"{'' if number else 'next:':9} {text}")
+
+
 def emit(value: dict[str, Any]) -> None:
     """The one JSON object on stdout; HqganError where nobody takes it, as on a full disk."""
     if not IS_FIRST_PROCESS:
@@ -62,40 +85,85 @@ def emit(value: dict[str, Any]) -> None:
         raise HqganError(f"cannot write to standard output: {error.strerror}") from error
 
 
+class Bars(Progress):
+    """Bars, and one line below them that would leave no room beside them."""
+
+    below = ""
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        """For rich."""
+        yield from super().get_renderables()
+        if self.below:
+            yield Text(self.below)
+
+
+class TimeLeft(TimeRemainingColumn):
+    """Nothing beside a text, which says it itself."""
+
+    def render(self, task: Task) -> Text:
+        """For rich."""
+        return Text() if task.fields["worded"] else super().render(task)
+
+
+@dataclass
+class Stage:
+    """What is shown of one stage of a job; times are monotonic seconds."""
+
+    task: TaskID
+    began: float
+    first: int
+    done: int
+    said: float
+
+
 @contextmanager
 def stages(quiet: bool = False) -> Iterator[Callable[..., None]]:
-    """Progress bars, called as progress(stage, done, total, text=None); `text` replaces the name.
+    """Progress bars, called as progress(stage, done, total, text=None, below="").
 
-    Without a terminal they are plain lines, with the time left: one every tenth, or one for each
-    text. `quiet` shows nothing.
+    `text` replaces the name, `below` has a line of its own. Without a terminal they are plain
+    lines, with the time left: one every tenth, but not more than one in two seconds and one at the
+    end, or one for each text. `quiet` shows nothing.
     """
-    with Progress(
+    with Bars(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TimeRemainingColumn(),
+        TimeLeft(),
         console=screen,
         transient=True,
         disable=quiet or not (screen.is_terminal and IS_FIRST_PROCESS),
     ) as bars:
-        known: dict[str, TaskID] = {}
-        begun: dict[str, tuple[float, int]] = {}
+        known: dict[str, Stage] = {}
 
-        def update(stage: str, done: int, total: int | None, text: str | None = None) -> None:
-            if stage not in known or done < bars.tasks[known[stage]].completed:
-                known[stage] = bars.add_task(stage, total=total)
-                begun[stage] = time.monotonic(), done
-            before = bars.tasks[known[stage]].completed
-            bars.update(known[stage], completed=done, total=total, description=text or stage)
+        def update(
+            stage: str,
+            done: int,
+            total: int | None,
+            text: str | None = None,
+            below: str = "",
+        ) -> None:
+            now = time.monotonic()
+            shown = known.get(stage)
+            if shown is None or done < shown.done:
+                for one in bars.tasks:  # what is done makes room
+                    if one.finished or (shown and one.id == shown.task):
+                        bars.update(one.id, visible=False)
+                task = bars.add_task(text or stage, total=total, completed=done, worded=bool(text))
+                shown = known[stage] = Stage(task, now, done, 0, now)
+            before, shown.done, bars.below = shown.done, done, below
+            bars.update(shown.task, completed=done, total=total, description=text or stage)
+            bars.update(shown.task, worded=bool(text))
             if screen.is_terminal or quiet:
                 return
             if text:
-                say(f"{done:,} of {total:,}: {text}")
+                say(f"{done:,} of {total:,}: {', '.join(filter(None, (text, below)))}")
             elif total and 10 * done // total > 10 * before // total:
-                start, first = begun[stage]
-                pace = (time.monotonic() - start) / max(done - first, 1)
-                left = f", {duration(pace * (total - done))} left" * (first < done < total)
+                if done < total and now - shown.said < QUIET_FOR:
+                    return
+                pace = (now - shown.began) / max(done - shown.first, 1)
+                left = f", {duration(pace * (total - done))} left" * (shown.first < done < total)
                 say(f"{stage}: {done:,} of {total:,}{left}")
+                shown.said = now
 
         yield update
 
@@ -120,8 +188,18 @@ def interruptible(kept: str | Callable[[], str]) -> Iterator[None]:
     """
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Exception) as error:
+        if not is_ctrl_c(error):
+            raise
         raise Interrupted(f"interrupted; {kept() if callable(kept) else kept}") from None
+
+
+def is_ctrl_c(error: BaseException) -> bool:
+    """Whether Ctrl-C is behind an error: compiled code, as Qiskit's, wraps it in one of its own."""
+    found: BaseException | None = error
+    while found and not isinstance(found, KeyboardInterrupt):
+        found = found.__cause__
+    return found is not None
 
 
 @contextmanager
@@ -135,8 +213,7 @@ def training_progress() -> Iterator["Callbacks"]:
             rate = record["images_per_second"]
             left = duration(max(goal - seen, 0) / max(rate, 1e-9))
             shown = [f"{key} {record[name]:.3f}" for name, key in SHOWN.items() if name in record]
-            text = ", ".join([f"{rate:.0f} images/s", f"{left} left", *shown])
-            bars("training", seen, goal, text)
+            bars("training", seen, goal, f"{rate:.0f} images/s, {left} left", ", ".join(shown))
 
         yield Callbacks(
             message=say,

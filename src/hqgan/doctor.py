@@ -27,6 +27,7 @@ EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
     "loggers": (("tensorboard", "wandb", "mlflow-skinny"), "experiment trackers"),
 }
 ANYWHERE = "export HQGAN_CACHE=$(mktemp -d)"
+IBM_FILE = "~/.qiskit/qiskit-ibm.json"  # where Qiskit keeps accounts
 LEAST_SPACE = 2e9  # bytes: a run of the default preset with its snapshots takes 0.3 GB
 
 
@@ -171,12 +172,13 @@ def _hub() -> Finding:
 
 
 def _ibm() -> Finding:
-    account = Path("~/.qiskit/qiskit-ibm.json").expanduser().is_file() or bool(
-        os.environ.get("QISKIT_IBM_TOKEN")
-    )
-    return Finding(
-        "IBM account", "found" if account else "none (needed for real hardware only)", True
-    )
+    places = {
+        "QISKIT_IBM_TOKEN": bool(os.environ.get("QISKIT_IBM_TOKEN")),
+        IBM_FILE: Path(IBM_FILE).expanduser().is_file(),
+    }
+    found = " and ".join(name for name, there in places.items() if there)
+    state = f"found in {found}" if found else "none (needed for real hardware only)"
+    return Finding("IBM account", state, True)
 
 
 def _extra(name: str, packages: tuple[str, ...], purpose: str) -> Finding:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hqgan.evaluation.meanings import TOO_FEW, legend, meaning_of
+from hqgan.evaluation.meanings import TOO_FEW, legend, meaning_of, measured_in
 from hqgan.evaluation.recipes import FRECHET_RECIPES, KID_RECIPES, MANIFOLD_RECIPES
 
 RECIPES = [
@@ -31,3 +31,10 @@ def test_a_refused_fd_tiny_says_what_to_do() -> None:
     refused = {"recipe": "fd_tiny", "value": None}
     assert legend([refused])[-1] == TOO_FEW
     assert TOO_FEW not in legend([refused | {"value": 1.0}])
+
+
+def test_the_network_behind_the_numbers_is_named_in_words() -> None:
+    tiny = measured_in("tiny float32 sha256:7ca6")
+    assert tiny == "measured in the features of a small fixed net (tiny float32 sha256:7ca6)"
+    assert "of the first layers of Inception (" in measured_in("inception768 float32 sha256:1")
+    assert "of the whole of Inception (" in measured_in("inception2048 float32 sha256:1")

@@ -78,6 +78,8 @@ def test_test_is_opened_with_final_only_and_that_is_recorded(
     (measured,) = evaluate_run(run, "embedded", extractor, split="test", final=True)
     assert measured.records[0]["split"] == "test"
     assert recorded(run)[0]["final"] is True
+    (implied,) = evaluate_run(run, "embedded", extractor, final=True)
+    assert implied.records == measured.records
 
 
 def test_what_is_not_on_record_is_not_told_of_test(run: Path, extractor: Extractor) -> None:
@@ -130,7 +132,7 @@ def test_data_of_other_classes_are_refused(run: Path, extractor: Extractor, tmp_
     ("order", "message"),
     [
         ({"split": "train"}, "split is 'train'"),
-        ({"final": True}, "--final opens the test split, and nothing else"),
+        ({"split": "val", "final": True}, "--final opens the test split, and nothing else"),
         ({"n": 1}, "n is 1, but a distance is taken of 2 to 50,000"),
         ({"n": 10**9}, "n is 1000000000, but"),
     ],
@@ -178,3 +180,22 @@ def test_the_table_says_why_a_number_is_missing() -> None:
     assert lines[2].split() == ["fid768", "all", "-", "too", "few", "images"]
     assert "kid768: kernel distance of 768 Inception features" in lines[3]
     assert lines[5].split()[:3] == ["floor:", "the", "same"]
+
+
+def test_a_table_without_intervals_has_no_column_for_them() -> None:
+    record = {
+        "recipe": "fd_tiny",
+        "class": None,
+        "value": 0.25,
+        "interval": None,
+        "floor": 0.01,
+        "n_real": 44,
+        "n_fake": 45,
+    }
+    head, row, *_ = Measurement(Path("s"), 8, [record]).lines()
+    assert head.split() == ["recipe", "class", "value", "floor", "real", "fake"]
+    assert row.split() == ["fd_tiny", "all", "0.25", "0.01", "44", "45"]
+    assert len(head) == len(row) <= 80
+    head, row, *_ = Measurement(Path("s"), 8, [record, record | {"interval": [0, 1]}]).lines()
+    assert "95 % interval" in head
+    assert len(head) == len(row)

@@ -161,6 +161,14 @@ def test_where_there_is_none_the_reason_is_given(tmp_path: Path) -> None:
         load_snapshot(tmp_path / "typo")
 
 
+def test_a_folder_of_runs_names_them(generator: HybridQGenerator, tmp_path: Path) -> None:
+    for number in range(9):
+        save_snapshot(generator, tmp_path / f"run{number}" / "snapshot-000001", ABOUT)
+    (tmp_path / "notes").mkdir()
+    with pytest.raises(RunError, match=r"holds no snapshot.*; runs in it: run0, .*run7 and 1 more"):
+        load_snapshot(tmp_path)
+
+
 def test_unknown_models_are_named() -> None:
     with pytest.raises(UsageError, match=r"unknown generator 'patch'; known are hybridq"):
         build_generator("patch", 2, 32)

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ import torch
 from hqgan.config import to_yaml
 from hqgan.errors import HqganError, RunError, UsageError
 from hqgan.quantum import layer
-from hqgan.training import Callbacks, RunFolder, train
+from hqgan.training import Callbacks, RunFolder, loop, train
+from hqgan.training.adversarial import AdversarialTrainer
 from hqgan.training.runs import acquire, read_records, write_atomically
 from small_images import write_picture
 from small_runs import NARROW, fingerprint, tiny_config, tiny_dataset
@@ -227,3 +229,38 @@ def test_writing_follows_no_link_that_lies_in_its_way(tmp_path: Path) -> None:
     write_atomically(tmp_path / "page", b"new")
     assert (tmp_path / "thesis").read_text() == "years"
     assert (tmp_path / "page").read_bytes() == b"new"
+
+
+def test_what_the_data_warn_of_is_said_as_a_warning(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        for number in range(12):
+            write_picture(tmp_path / "data" / name / f"{number}.png", seed=number)
+    messages: list[str] = []
+    config = tiny_config(0.004, data=tmp_path / "data", batch=4)
+    train(config, tmp_path / "run", callbacks=Callbacks(message=messages.append))
+    assert any(text.startswith("warning: No lesion ids are known") for text in messages)
+
+
+def test_the_time_left_is_told_by_the_last_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A first step of 20 seconds, which compiles, made minutes look like an hour."""
+    step, slept = AdversarialTrainer.step, []
+
+    def slow_at_first(self: AdversarialTrainer, images_seen: int) -> dict[str, float]:
+        if not slept:
+            slept.append(time.sleep(3))
+        return step(self, images_seen)
+
+    monkeypatch.setattr(AdversarialTrainer, "step", slow_at_first)
+    monkeypatch.setattr(loop, "LOG_EVERY", 24)
+    begun: list[tuple[int, int]] = []
+    tell = Callbacks(stage=lambda name, done, total: begun.append((done, total)))
+    train(tiny_config(0.048), tmp_path / "run", tiny_dataset(), tell)
+    first, second = read_records(tmp_path / "run" / "metrics.jsonl")
+    assert first["seconds"] > 3
+    assert first["images_per_second"] > 1.5 * first["images_seen"] / first["seconds"]
+    assert second["images_per_second"] > 0
+    assert begun == [(0, 48)]
+    train(tiny_config(0.064), tmp_path / "run", tiny_dataset(), tell)
+    assert begun == [(0, 48), (48, 64)]

@@ -12,6 +12,7 @@ from hqgan.quantum import QuantumLayer
 from hqgan.schema import Config
 from hqgan.training import load_state, train
 from hqgan.training.adversarial import AdversarialTrainer
+from hqgan.training.clock import Pace
 from hqgan.training.fabric import make_fabric
 from hqgan.training.loop import crossed, make_trainer, marks
 from hqgan.training.trainer import split_circuit_parameters, step_generator
@@ -275,6 +276,19 @@ def test_crossing_is_counted_once() -> None:
         True,
         False,
     ]
+
+
+def test_the_pace_is_that_of_the_last_steps_without_the_first_which_compiles() -> None:
+    pace = Pace()
+    pace.add(8, 20.0)
+    pace.add(8, 0.5)
+    pace.add(8, 0.5)
+    assert pace.take() == 16
+    pace.add(8, 2.0)
+    assert pace.take() == 4
+    alone = Pace()
+    alone.add(8, 2.0)
+    assert alone.take() == 4
 
 
 def test_an_absent_device_is_refused_with_what_there_is() -> None:

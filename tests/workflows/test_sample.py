@@ -115,6 +115,11 @@ def test_few_images_do_not_wait_for_the_circuit_kernel(
         sample(run, tmp_path / "many", n=6)
 
 
+def test_without_a_number_every_class_gets_eight(run: Path, tmp_path: Path) -> None:
+    sample(run, tmp_path / "out")
+    assert counted(tmp_path / "out") == dict.fromkeys(CLASSES, 8)
+
+
 def test_nothing_is_overwritten(run: Path, tmp_path: Path) -> None:
     (tmp_path / "note.txt").write_text("mine")
     with pytest.raises(RunError, match="is not empty; nothing is overwritten"):
@@ -127,10 +132,10 @@ def test_nothing_is_overwritten(run: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("order", "message"),
     [
-        ({}, "either --per-class N or --n N"),
         ({"per_class": 1, "n": 1}, "either --per-class N or --n N"),
         ({"per_class": 0}, "is 0, but must be at least 1"),
         ({"n": -3}, "is -3, but must be at least 1"),
+        ({"like": "embedded"}, "--like sets the class mix of --n"),
         ({"per_class": 1, "like": "embedded"}, "--like sets the class mix of --n"),
     ],
 )

@@ -18,6 +18,11 @@ MEANINGS = {
     "intra_class_distance": "distance of pairs within a class; below the floor is too little "
     "variety",
 }
+NETWORKS = {  # by the beginning of an extractor's name
+    "tiny": "a small fixed net",
+    "inception2048": "the whole of Inception",
+    "inception": "the first layers of Inception",
+}
 FLOOR = "the same measure of real training images, as a perfect generator would score"
 TOO_FEW = "too few real images for fd_tiny; kid768 needs fewer: --inception-weights download"
 
@@ -29,6 +34,14 @@ def meaning_of(recipe: str) -> str | None:
         return None
     said = MEANINGS[found[1]].format(dim=found[2])
     return f"{said}, extrapolated to endlessly many images" if found[3] else said
+
+
+def measured_in(extractor: str) -> str:
+    """Whose features a measurement is of, in words and as `str(Extractor)` names them."""
+    for name, said in NETWORKS.items():
+        if extractor.startswith(name):
+            return f"measured in the features of {said} ({extractor})"
+    return f"measured in the features of {extractor}"
 
 
 def legend(records: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -41,8 +41,9 @@ class Measurement:
 
     def lines(self) -> Iterator[str]:
         """An aligned table for people, and what it says; a value that is not defined says why."""
+        wide = 24 * any(record.get("interval") for record in self.records)  # few recipes have one
         yield (
-            f"  {'recipe':20} {'class':16} {'value':>10} {'95 % interval':>23} "
+            f"  {'recipe':20} {'class':16} {'value':>10}{'95 % interval'[:wide]:>{wide}} "
             f"{'floor':>10} {'real':>6} {'fake':>6}"
         )
         for record in self.records:
@@ -53,7 +54,7 @@ class Measurement:
             low_high = "[{:.4g}, {:.4g}]".format(*record["interval"]) if record["interval"] else ""
             floor = f"{record['floor']:.4g}" if record["floor"] is not None else ""
             yield (
-                f"{head} {record['value']:10.4g} {low_high:>23} {floor:>10} "
+                f"{head} {record['value']:10.4g}{low_high:>{wide}} {floor:>10} "
                 f"{record['n_real']:6} {record['n_fake']:6}"
             )
         if not any(record.get("curve") for record in self.records):
@@ -65,7 +66,7 @@ def evaluate_run(
     data: str,
     extractor: Extractor,
     *,
-    split: str = "val",
+    split: str | None = None,
     final: bool = False,
     n: int | None = None,
     seed: int = 0,
@@ -80,7 +81,7 @@ def evaluate_run(
         data: what the run was trained on; its `split` is the reference, its train split gives the
             floor.
         extractor: see `load_extractor`.
-        split: "val", or "test" together with `final`.
+        split: "val", or "test" together with `final`; None is the one that `final` says.
         final: opens the test split; recorded in every line.
         n: number of fakes; None takes as many as the split has.
         seed: of latents, bootstrap and floor.
@@ -88,11 +89,11 @@ def evaluate_run(
         label: the column used as class, for data with several.
 
     Raises:
-        UsageError: test without final or final without test, an impossible number of fakes, or a
+        UsageError: test without final or final with val, an impossible number of fakes, or a
             generator of the package.
         RunError, DataError: no snapshot, or data of other classes.
     """
-    require_split(split, final)
+    split = chosen_split(split, final)
     require_seed(seed)
     if n is not None and not 2 <= n <= MOST_FAKES:
         raise UsageError(
@@ -146,8 +147,14 @@ def decoding(progress: Stage | None) -> Callable[[int, int], None] | None:
     return None if progress is None else partial(progress, "decoding")
 
 
-def require_split(split: str, final: bool) -> None:
-    """Raise UsageError unless the split is val, or test and meant to be."""
+def chosen_split(split: str | None, final: bool) -> str:
+    """The split, None being the one that `final` says.
+
+    Raises:
+        UsageError: it is neither val nor test, or test and final do not go together.
+    """
+    if split is None:
+        return "test" if final else "val"
     if split not in ("val", "test"):
         raise UsageError(
             f"split is {split!r}; a generator is measured on val, and once, at the end, on test"
@@ -158,7 +165,10 @@ def require_split(split: str, final: bool) -> None:
             "or use --split val"
         )
     if split != "test" and final:
-        raise UsageError("--final opens the test split, and nothing else: add --split test")
+        raise UsageError(
+            f"--final opens the test split, and nothing else: leave --split {split} or --final out"
+        )
+    return split
 
 
 def class_mixed_fakes(

@@ -22,6 +22,7 @@ from hqgan.models.generator import Generator
 from hqgan.models.registry import GENERATORS
 
 MOST_SEED = 2**40  # times a million it is still a whole number of 64 bits
+MOST_NAMED = 8  # runs in a folder that is none itself
 
 Built = TypeVar("Built", bound=Generator)
 
@@ -83,7 +84,12 @@ def find_snapshot(path: Path) -> Path:
     if not found:
         seen = "is no folder" if path.exists() else "does not exist"
         seen = "holds no snapshot" if path.is_dir() else seen
-        raise RunError(f"{path} {seen}; expected a run folder or a snapshot made by `hqgan train`")
+        message = f"{path} {seen}; expected a run folder or a snapshot made by `hqgan train`"
+        runs = sorted({file.parents[1].name for file in path.glob(f"*/*/{ABOUT}")})
+        if runs:
+            more = f" and {len(runs) - MOST_NAMED} more" * (len(runs) > MOST_NAMED)
+            message += f"; runs in it: {', '.join(runs[:MOST_NAMED])}{more}"
+        raise RunError(message)
     return found[-1]
 
 

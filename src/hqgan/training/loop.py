@@ -31,7 +31,7 @@ from hqgan.models import (
 from hqgan.pretrained import locate
 from hqgan.schema import Config
 from hqgan.training.adversarial import AdversarialTrainer
-from hqgan.training.clock import crossed, marks
+from hqgan.training.clock import Pace, crossed, marks
 from hqgan.training.denoising import DenoisingTrainer
 from hqgan.training.fabric import leave_group, make_fabric
 from hqgan.training.finetune import start_from
@@ -105,7 +105,7 @@ def train(
         )
     require_trainable(dataset, config.batch)
     for warning in dataset.warnings:
-        tell.message(warning)
+        tell.message(f"warning: {warning}")
     if dataset.skipped:
         first = dataset.skipped[0]
         tell.message(
@@ -215,15 +215,18 @@ class Training:
                 f"images of {len(self.dataset.classes)} classes ({config.device}, "
                 f"{config.precision}); the first numbers come after {LOG_EVERY:,} images"
             )
-        started, before = time.perf_counter(), self.seen
+            if budget is None:
+                self.tell.stage("training", self.seen, self.goal)
+        started, before, pace = time.perf_counter(), self.seen, Pace()
         with stop_signals() as stopped:
             while self.seen < self.goal and not self.anywhere(self.seconds >= self.budget):
                 began = time.perf_counter()
                 self.recent.add(self.trainer.step(self.seen))
-                self.seconds += time.perf_counter() - began
+                pace.add(config.batch, took := time.perf_counter() - began)
+                self.seconds += took
                 previous, self.seen = self.seen, self.seen + config.batch
                 if crossed(previous, self.seen, LOG_EVERY):
-                    self.log(time.perf_counter() - started, self.seen - before)
+                    self.log(time.perf_counter() - started, pace.take())
                 for mark in marks(previous, self.seen):
                     if 1000 * mark < self.goal:
                         self.show(mark)
@@ -246,14 +249,17 @@ class Training:
             snapshot=str(snapshot),
         )
 
-    def log(self, seconds: float, images: int) -> None:
-        """One line of metrics.jsonl, judged by the guard once it is written."""
+    def log(self, seconds: float, rate: float) -> None:
+        """One line of metrics.jsonl, judged by the guard once it is written.
+
+        `seconds` are those since this process began to train, `rate` is that since the last line.
+        """
         record = {
             "images_seen": self.seen,
             "images_generated": self.trainer.images_generated,
             **self.recent.take(),
         }
-        timing = {"seconds": round(seconds, 3), "images_per_second": round(images / seconds, 2)}
+        timing = {"seconds": round(seconds, 3), "images_per_second": round(rate, 2)}
         if self.run:
             self.run.log(record | timing)
         self.track({k: v for k, v in (record | timing).items() if k != "images_seen"}, self.seen)

@@ -27,7 +27,7 @@ from hqgan.config import (
 from hqgan.data import EMBEDDED, Dataset, load_dataset, require_trainable
 from hqgan.errors import DataError, UsageError
 from hqgan.evaluation import load_extractor
-from hqgan.evaluation.run import CURVE_FAKES, MOST_FAKES, require_split
+from hqgan.evaluation.run import CURVE_FAKES, MOST_FAKES, chosen_split
 from hqgan.models import find_snapshot, load_snapshot
 from hqgan.schema import absolute_path
 from hqgan.training import Callbacks
@@ -136,7 +136,7 @@ def plan(
         )
     if budget is not None and budget <= 0:
         raise UsageError(f"budget is {budget:g}, but must be seconds above 0")
-    require_split(split or ("test" if final else "val"), final)
+    chosen_split(split, final)
     rows = {row.model: row for row in (Row(m) if isinstance(m, str) else m for m in models)}
     fewest = min([seeds, *(row.seeds for row in rows.values() if row.seeds is not None)])
     if fewest < 1:

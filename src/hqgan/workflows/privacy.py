@@ -19,7 +19,7 @@ from hqgan.evaluation.copying import MIN_FAKES
 from hqgan.evaluation.features import Images
 from hqgan.evaluation.memorisation import Memorisation, Scorer, examine
 from hqgan.evaluation.nearest import symmetries
-from hqgan.evaluation.run import MOST_FAKES, class_mixed_fakes, require_split
+from hqgan.evaluation.run import MOST_FAKES, chosen_split, class_mixed_fakes
 from hqgan.models import Critic, find_snapshot, load_snapshot
 from hqgan.training.runs import CONFIG, STATE, explained, load_state, write_atomically
 from hqgan.training.trainer import build_models
@@ -66,7 +66,7 @@ def privacy(
     data: str,
     extractor: Extractor,
     *,
-    split: str = "val",
+    split: str | None = None,
     final: bool = False,
     n: int | None = None,
     seed: int = 0,
@@ -83,7 +83,8 @@ def privacy(
         run: a run folder or a snapshot. The critic's attack needs the run's state.pt.
         data: what the run was trained on.
         extractor: see `load_extractor`.
-        split: the hold-out: "val", or "test" together with `final`.
+        split: the hold-out: "val", or "test" together with `final`; None is the one that `final`
+            says.
         final: opens the test split; recorded.
         n: generated images, in the class mix of the hold-out; None takes 2,000, or as many as
             the hold-out has where that is more.
@@ -93,10 +94,10 @@ def privacy(
         progress: called as progress(stage, done, total).
 
     Raises:
-        UsageError: test without final or final without test, or an impossible n.
+        UsageError: test without final or final with val, or an impossible n.
         RunError, DataError: no snapshot, no held-out images, or data of other classes.
     """
-    require_split(split, final)
+    split = chosen_split(split, final)
     require_enough(n)
     snapshot = find_snapshot(run)
     generator, about = load_snapshot(snapshot)

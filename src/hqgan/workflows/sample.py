@@ -15,6 +15,7 @@ from hqgan.quantum import QuantumLayer
 from hqgan.training.signals import stop_signals
 
 GRID_COLUMNS = 8
+PER_CLASS = 8  # where no number is asked for
 FEW, SMALL = 256, 8  # images, qubits
 CARD = "README.md"
 
@@ -53,18 +54,20 @@ def sample(
     Args:
         run: a run folder or a snapshot.
         out: a folder that is absent or empty.
-        per_class: images of every class.
+        per_class: images of every class; `PER_CLASS` where no number is given.
         n: images in all, in the class mix of the training data or of `like`; excludes `per_class`.
         like: data whose class mix is taken (all its splits), as `--data`.
         seed: of the latents.
 
     Raises:
-        UsageError: neither or both numbers given, not positive, or more than the disk can hold.
+        UsageError: both numbers given, not positive, or more than the disk can hold.
         RunError: no snapshot, or `out` holds something.
         Interrupted: Ctrl-C or SIGTERM; what was written until then is whole.
     """
-    if (per_class is None) == (n is None):
+    if per_class is not None and n is not None:
         raise UsageError("say how many images: either --per-class N or --n N")
+    if per_class is None and n is None:
+        per_class = PER_CLASS
     if (per_class or n or 0) < 1:
         raise UsageError(
             f"the number of images is {per_class if n is None else n}, but must be at least 1"
