@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hqgan
-from hqgan.report.pieces import inline as inline
 from hqgan.report.style import SHEET
 from hqgan.writing import writing
 
