@@ -95,7 +95,10 @@ def test_it_is_the_run_that_the_command_trains(
     assert weights(tmp_path / "run") == weights(Path(run))
 
 
-def test_it_is_measured_and_shows_a_table(run: "hqgan.api.Trained") -> None:
+def test_it_is_measured_and_shows_a_table(
+    run: "hqgan.api.Trained", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HQGAN_INCEPTION", raising=False)
     found = hqgan.evaluate(run, n=12, quiet=True)
     assert found["fd_tiny"]["n_real"] == 12
     assert found.records == found.measurements[-1].records
@@ -153,4 +156,6 @@ def test_wrong_words_are_errors_of_ours(data: Path, tmp_path: Path) -> None:
         hqgan.train(tmp_path / "typo", tmp_path / "run", **NARROW)
     with pytest.raises(HqganError, match="loggers"):
         hqgan.train(data, tmp_path / "run", loggers=["comet"])
+    with pytest.raises(HqganError, match=r"loggers\.0 is 'comet'"):
+        hqgan.train(data, tmp_path / "run", loggers="comet")
     assert not (tmp_path / "run").exists()

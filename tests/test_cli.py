@@ -388,6 +388,10 @@ def test_wrong_usage_leaves_with_two(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_name_that_is_too_long_is_a_sentence(hqgan: Command) -> None:
+    refused(hqgan("report", "a" * 5000), 1, "File name too long", "mend that")
+
+
 def test_a_wrong_configuration_file_is_named(hqgan: Command, tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text("seed: [")
     refused(

@@ -222,3 +222,11 @@ def test_two_dots_behind_a_link_lead_where_the_system_leads(tmp_path: Path) -> N
     (tmp_path / "near" / "link").symlink_to(tmp_path / "far" / "inner")
     spelled = str(tmp_path / "near" / "link" / ".." / "images")
     assert Path(absolute_path(spelled)).samefile(tmp_path / "far" / "images")
+
+
+def test_a_date_that_is_none_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("size: 2020-13-45")
+    with pytest.raises(UsageError, match="not valid YAML: month"):
+        load_config(file=tmp_path / "config.yaml")
+    with pytest.raises(UsageError, match="cannot read the value"):
+        load_config(assignments=["size=2020-13-45"])

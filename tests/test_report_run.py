@@ -259,10 +259,14 @@ def test_damaged_lines_are_left_out_and_counted(copy: Path, tmp_path: Path) -> N
         file.write('{"images_seen": 12')
     with (copy / "evaluation.jsonl").open("a") as file:
         file.write('{"recipe": "kid"}\n[1]\nnull\n\x00\n')
+        known = json.loads((copy / "evaluation.jsonl").read_text().splitlines()[0])
+        for change in ({"class": ["a"]}, {"recipe": 5}, {"interval": [1]}, {"value": 10**400}):
+            file.write(json.dumps(known | change | {"curve": True}) + "\n")
+        file.write("[" * 99_999 + "\n")
     html = page_of(copy, tmp_path)
     assert "metrics.jsonl is damaged" in part(html, "Training")
-    assert "4 lines of evaluation.jsonl cannot be read" in part(html, "Measurements")
-    (copy / "env.json").write_text("{")
+    assert "9 lines of evaluation.jsonl cannot be read" in part(html, "Measurements")
+    (copy / "env.json").write_text("[" * 99_999)
     assert "They are not known" in page_of(copy, tmp_path)
 
 
@@ -290,6 +294,17 @@ def test_a_page_that_cannot_be_written_names_out(whole: Path, tmp_path: Path) ->
         report(whole, tmp_path / "file" / "page.html")
     with pytest.raises(UsageError, match="is a folder; --out names the page"):
         report(whole, tmp_path)
+
+
+def test_only_a_page_is_overwritten(copy: Path, tmp_path: Path) -> None:
+    settings = (copy / "config.yaml").read_bytes()
+    (tmp_path / "nowhere.html").symlink_to(tmp_path / "nothing")
+    for file in (copy / "config.yaml", tmp_path / "nowhere.html"):
+        with pytest.raises(UsageError, match="no page of hqgan; nothing is overwritten"):
+            report(copy, file)
+    assert (copy / "config.yaml").read_bytes() == settings
+    page = report(copy, tmp_path / "page.html").file
+    assert report(copy, page).file == page
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ def train(
     kimg: float | None = None,
     seed: int | None = None,
     init: AnyPath | None = None,
-    loggers: Sequence[str] = (),
+    loggers: str | Sequence[str] = (),
     quiet: bool = False,
     **settings: Any,
 ) -> Trained:
@@ -153,7 +153,7 @@ def train(
         kimg: thousands of real images shown to the critic.
         seed: of everything random.
         init: fine-tune from this run, snapshot or packaged generator.
-        loggers: "tensorboard", "wandb", "mlflow".
+        loggers: "tensorboard", "wandb", "mlflow"; one, or several in a list.
         quiet: show no progress.
         settings: further keys of config.yaml, with two underscores for each dot:
             `generator__qubits=8, batch=32, device="cpu"`.
@@ -172,7 +172,7 @@ def train(
         "kimg": kimg,
         "seed": seed,
         "init.run": None if init is None else fspath(init),
-        "loggers": list(loggers) or None,
+        "loggers": [loggers] if isinstance(loggers, str) else list(loggers) or None,
         **{key.replace("__", "."): value for key, value in settings.items()},
     }
     config = load_config(preset, overrides=overrides)

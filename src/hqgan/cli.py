@@ -47,7 +47,7 @@ from hqgan.console import (
     stages,
     training_progress,
 )
-from hqgan.errors import HqganError, RunError, UsageError
+from hqgan.errors import HqganError, RunError, UsageError, shortage
 
 START = """\b
 Start with one of these:
@@ -317,9 +317,9 @@ def main() -> None:
         fail(str(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         fail("interrupted; the same command starts again", 130)
-    except OSError as error:  # a disk, a limit, a permission: nothing that a traceback explains
-        fail(f"{error}; mend that, and repeat the command", HqganError.exit_code)
     except Exception as error:
+        if words := shortage(error):
+            fail(words, HqganError.exit_code)
         shown = getattr(error, "format_message", None)  # click's own usage errors
         if shown is None:
             raise

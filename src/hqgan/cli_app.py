@@ -1,5 +1,6 @@
 """The command `hqgan app`: the web page."""
 
+import errno
 import os
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +9,7 @@ import typer
 
 from hqgan.cli_data import Label, Pretrained
 from hqgan.console import say
-from hqgan.errors import UsageError
+from hqgan.errors import RunError, UsageError
 
 DEFAULT = "ham10000-64"
 AUTH = "HQGAN_APP_AUTH"
@@ -59,6 +60,8 @@ def app(
     if not 0.1 <= max_upload_mb <= 10_000:
         raise UsageError(f"--max-upload-mb is {max_upload_mb:g}, but must lie from 0.1 to 10000")
     source = chosen(run, pretrained)
+    if runs is not None:
+        require_writable(runs)
     settings = Settings(
         run=source,
         name=pretrained or source.resolve().name,
@@ -73,6 +76,16 @@ def app(
     serve(settings, say)
 
 
+def require_writable(folder: Path) -> None:
+    """Make the folder of --runs now rather than fail at a visitor's training; RunError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise RunError(f"cannot write to --runs {folder}: {error.strerror}") from error
+
+
 def accounts(auth: str | None, file: Path | None, environment: str | None) -> dict[str, str]:
     """User to password, from all places together.
 
@@ -80,17 +93,18 @@ def accounts(auth: str | None, file: Path | None, environment: str | None) -> di
         UsageError: a file that cannot be read, or a line that is no USER:PASSWORD; the line itself
             is not repeated.
     """
-    lines = [("--auth", auth)] if auth else []
-    lines += [(AUTH, environment)] if environment else []
+    # An empty one is refused, not skipped: an unset variable must not open the page to everybody.
+    given = [("--auth", auth), (AUTH, environment)]
+    lines = [(place, line) for place, line in given if line is not None]
     if file is not None:
         try:
             text = file.read_text(encoding="utf-8")
         except (OSError, UnicodeError) as error:
             raise UsageError(f"--auth-file {file} cannot be read as text") from error
-        given = [(f"--auth-file, line {n}", line) for n, line in enumerate(text.splitlines(), 1)]
-        lines += [(place, line) for place, line in given if line.strip()]
-        if not given:
+        if not text.strip():
             raise UsageError(f"--auth-file {file} is empty; expected one USER:PASSWORD a line")
+        named = [(f"--auth-file, line {n}", line) for n, line in enumerate(text.splitlines(), 1)]
+        lines += [(place, line) for place, line in named if line.strip()]
     found: dict[str, str] = {}
     for place, line in lines:
         user, colon, password = line.strip().partition(":")

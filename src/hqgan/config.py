@@ -103,7 +103,7 @@ def load_config(
             )
         try:
             assign(values, key.strip(), yaml.safe_load(value))
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError) as error:
             raise UsageError(
                 f"--set {key}: cannot read the value {value!r} as YAML: {error}"
             ) from error
@@ -212,7 +212,7 @@ def read_yaml(file: Path) -> dict[str, Any]:
         values = yaml.load(file.read_text(encoding="utf-8"), UniqueKeys)  # a SafeLoader
     except OSError as error:
         raise UsageError(f"cannot read the configuration {file}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # a date such as 2020-13-45 is a ValueError
         raise UsageError(f"{file} is not valid YAML: {error}") from error
     except RecursionError as error:
         raise UsageError(f"{file} is nested too deeply to be a configuration") from error

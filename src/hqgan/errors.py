@@ -7,6 +7,14 @@ catches these.
 import difflib
 from collections.abc import Sequence
 
+# What torch and Python say when memory is used up, in errors that have no class of their own.
+NO_MEMORY = (
+    "can't allocate memory",
+    "can't start new thread",
+    "could not create a primitive",  # oneDNN
+    "std::bad_alloc",
+)
+
 
 class HqganError(Exception):
     """A failure that is explained to the user instead of traced (exit code 1)."""
@@ -57,3 +65,19 @@ def did_you_mean(word: str, known: Sequence[str]) -> str:
     """A question to append to a message, or nothing where no known word is near."""
     near = difflib.get_close_matches(word, known, n=1)
     return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def shortage(error: BaseException) -> str | None:
+    """What the machine ran out of or refused, as a sentence; None where the error is no such thing.
+
+    Such an error may come out of any line, and a traceback would explain nothing.
+    """
+    said = " ".join(str(error).split())
+    if isinstance(error, MemoryError) or any(words in said for words in NO_MEMORY):
+        return (
+            "the memory of this machine is used up; close what else is running, or ask for less "
+            "(--batch, --size, --n). What was saved is kept, and the same command continues"
+        )
+    if isinstance(error, OSError):
+        return f"{said}; mend that, and repeat the command"
+    return None

@@ -124,3 +124,15 @@ def test_a_page_for_this_machine_answers_to_no_other_name(host: str) -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1:1", "LOCALHOST:7860", "[::1]:7860"])
 def test_but_to_its_own(host: str) -> None:
     assert asked(host=host)[0] == 200
+
+
+def test_another_web_site_cannot_post() -> None:
+    headers = ((b"content-length", b"9"), (b"sec-fetch-site", b"cross-site"))
+    assert asked("POST", "/gradio_api/upload", headers=headers)[0] == 403
+    assert asked("POST", "/gradio_api/upload", headers=headers[:1])[0] == 200
+    assert asked("GET", "/", headers=headers[1:])[0] == 200  # a link to the page
+
+
+def test_brackets_without_end_are_refused() -> None:
+    assert asked(host="[")[0] == 421
+    assert asked("POST", "/gradio_api/queue/join", b"[" * 99_999)[0] == 400

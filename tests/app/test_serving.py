@@ -98,7 +98,7 @@ def test_accounts_come_from_flag_file_and_environment(tmp_path: Path) -> None:
     assert cli_app.accounts(None, None, None) == {}
 
 
-@pytest.mark.parametrize("text", ["", "hunter2", ":hunter2", "ann:", "ann:x\nhunter2"])
+@pytest.mark.parametrize("text", ["", "\n \n", "hunter2", ":hunter2", "ann:", "ann:x\nhunter2"])
 def test_a_line_that_is_no_account_is_refused_without_being_repeated(
     tmp_path: Path, text: str
 ) -> None:
@@ -107,6 +107,12 @@ def test_a_line_that_is_no_account_is_refused_without_being_repeated(
     with pytest.raises(UsageError) as refusal:
         cli_app.accounts(None, file, None)
     assert "hunter2" not in str(refusal.value)
+
+
+def test_an_unset_variable_does_not_open_the_page_to_everybody() -> None:
+    for given in (("", None, None), (None, None, "")):
+        with pytest.raises(UsageError, match="USER:PASSWORD"):
+            cli_app.accounts(*given)
 
 
 def test_without_gradio_the_command_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,6 +133,7 @@ def test_without_gradio_the_command_names_the_extra(monkeypatch: pytest.MonkeyPa
         (["a-run", "--pretrained", "ham10000-64"], 2, "two generators"),
         (["--max-upload-mb", "0"], 2, "must lie from 0.1"),
         (["--auth", "secret"], 2, "USER:PASSWORD"),
+        (["--runs", __file__], 1, "cannot write to --runs"),
     ],
 )
 def test_what_cannot_be_opened_is_a_sentence_and_an_exit_code(

@@ -65,6 +65,7 @@ def test_every_model_is_shown_with_what_it_has_and_a_sentence_for_what_it_lacks(
     pytest.importorskip("diffusers") if name == "ddpm" else None
     monkeypatch.delenv("HQGAN_DATA", raising=False)
     session = session_of(name, tmp_path)
+    assert fulfil(session, Order("n$v", 1, 0))[0].startswith("1 image of n$v")
     words, pictures, file = fulfil(session, Order("n$v", 2, 0))
     assert words.startswith("2 images of n$v, seed 0, exact values")
     assert [caption for _, caption in pictures] == ["image 0", "image 1"]

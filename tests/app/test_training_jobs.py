@@ -12,7 +12,7 @@ from hqgan.app.generating import Order, make
 from hqgan.app.limits import KIMG
 from hqgan.app.sessions import Session
 from hqgan.app.training_jobs import Job, Stage, Trainings, Wish
-from hqgan.app.training_tab import begin, packed, take
+from hqgan.app.training_tab import begin, is_training, packed, take
 from hqgan.app.training_view import bar, job_html, seen_now, words
 from hqgan.config import load_config
 from hqgan.errors import UsageError
@@ -49,11 +49,13 @@ def test_a_cancelled_training_is_saved_and_goes_on_from_its_zip_on_another_machi
     job = begin(session, trainings, None, None, 32, 20, 0, narrow)
     with pytest.raises(UsageError, match="still running"):
         begin(session, trainings, None, None, 32, 20, 0, narrow)
+    assert is_training(session)  # for which Cancel is shown, whatever else is uploaded
     until_it_steps(job)
     assert "Running" in words(job, job.records())
     trainings.cancel(job)
     assert trainings.wait(job, PATIENCE)
     assert job.stage is Stage.STOPPED
+    assert not is_training(session)
     assert "hqgan train --config run/config.yaml" in job_html(job)
     file = packed(session)
     assert packed(session) is file

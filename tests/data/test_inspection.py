@@ -104,3 +104,10 @@ def test_progress_counts_every_image(class_folders: Callable[..., Path]) -> None
     steps: list[tuple[int, int]] = []
     inspect(class_folders(a=2, b=3), progress=lambda *step: steps.append(step))
     assert steps == [(number, 5) for number in range(1, 6)]
+
+
+def test_where_no_image_can_be_read_all_are_named(tmp_path: Path) -> None:
+    for name in ("a/1.png", "b/2.png"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(b"\x89PNG")
+    assert len(inspect(tmp_path).unreadable) == 2

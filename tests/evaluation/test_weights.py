@@ -140,9 +140,10 @@ def test_a_pickle_cannot_run_code(tmp_path: Path) -> None:
 
 def test_files_that_hold_no_weights_are_named(tmp_path: Path) -> None:
     for name in ("text.pth", "text.safetensors"):
-        (tmp_path / name).write_text("not weights")
-        with pytest.raises(HqganError, match=f"{name} cannot be read as a state dict"):
-            read_weights(tmp_path / name)
+        for content in ("not weights", "root:x:0:0:root:/root:/bin/bash\n"):
+            (tmp_path / name).write_text(content)
+            with pytest.raises(HqganError, match=f"{name} cannot be read as a state dict"):
+                read_weights(tmp_path / name)
     torch.save([1, 2], tmp_path / "list.pth")
     with pytest.raises(HqganError, match=r"list\.pth holds a list"):
         read_weights(tmp_path / "list.pth")

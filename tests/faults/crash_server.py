@@ -83,10 +83,13 @@ def run(request: dict[str, Any], telling: int) -> None:
     log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    limits = {"bytes": resource.RLIMIT_FSIZE, "files": resource.RLIMIT_NOFILE}
-    for name, limit in limits.items():
+    limits = {
+        "bytes": (resource.RLIMIT_FSIZE, 0),
+        "files": (resource.RLIMIT_NOFILE, len(os.listdir("/proc/self/fd"))),
+        "memory": (resource.RLIMIT_AS, pages_of_address_space() * resource.getpagesize()),
+    }
+    for name, (limit, held) in limits.items():
         if name in request:
-            held = len(os.listdir("/proc/self/fd")) if name == "files" else 0
             resource.setrlimit(limit, (request[name] + held, resource.getrlimit(limit)[1]))
     if request.get("die_at_limit"):
         # A file that grows beyond RLIMIT_FSIZE ends the process in the middle of its write.
@@ -112,6 +115,11 @@ def run(request: dict[str, Any], telling: int) -> None:
     sys.stderr.flush()
     os.write(telling, str(counted()).encode())
     os._exit(code if isinstance(code, int) else int(code is not None))
+
+
+def pages_of_address_space() -> int:
+    """The size of this process's address space, in pages."""
+    return int(Path("/proc/self/statm").read_text().split()[0])
 
 
 def count_operations(watched: Path, last: int | None) -> Callable[[], int]:

@@ -108,6 +108,25 @@ def test_too_few_file_descriptors_are_an_error_and_no_damage(
 
 
 @COMMANDS
+def test_too_little_memory_is_an_error_and_no_damage(
+    command: Command, place: Place, server: Server, figures: Counter[str]
+) -> None:
+    folder = place.folder / f"memory-{command.__name__}"
+    arguments = command(place, folder / "out")
+    server.finish(arguments, folder)
+    expected = contents(folder)
+    shutil.rmtree(folder)
+    for megabytes in (2, 8, 32):  # more than the process begins with
+        answer = server.run(arguments, folder, memory=megabytes << 20)
+        assert "Traceback" not in answer.log, answer.log
+        assert answer.status in (0, 1), answer.log
+        if answer.status:
+            figures["memory used up: a sentence"] += 1
+    server.finish(arguments, folder)
+    assert contents(folder) == expected
+
+
+@COMMANDS
 def test_a_clock_that_jumps_changes_no_result(
     command: Command, place: Place, server: Server, figures: Counter[str]
 ) -> None:

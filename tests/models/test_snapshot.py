@@ -1,8 +1,10 @@
 """A snapshot gives the generator back, says where it comes from, and fails in words."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -109,7 +111,7 @@ def test_the_ith_image_of_a_class_depends_on_seed_class_and_i_alone(
 
 
 @pytest.mark.parametrize("damaged", ["model.safetensors", "config.json", "hqgan.json"])
-@pytest.mark.parametrize("content", [b"", b"{}", b"\x00\xff" * 99])
+@pytest.mark.parametrize("content", [b"", b"{}", b"\x00\xff" * 99, b"[" * 99_999])
 def test_damage_is_named(saved: Path, damaged: str, content: bytes) -> None:
     (saved / damaged).write_bytes(content)
     with pytest.raises(RunError, match=r"snapshot-000001 cannot be loaded"):
@@ -125,12 +127,16 @@ def test_damage_is_named(saved: Path, damaged: str, content: bytes) -> None:
         {"class_counts": [0, 0]},
         {"class_counts": ["x", "y"]},
         {"images_seen": "many"},
+        {"images_seen": -1},
+        {"class_counts": [10**400, 1]},
+        {"generator": ["hybridq"]},
+        {"data_checksum": 5},
     ],
 )
 def test_an_edited_origin_that_fits_no_model_is_refused(saved: Path, change: dict) -> None:
     fields = json.loads((saved / "hqgan.json").read_text())
     (saved / "hqgan.json").write_text(json.dumps(fields | change))
-    with pytest.raises(RunError, match=r"cannot be loaded .*class|images_seen"):
+    with pytest.raises(RunError, match=r"cannot be loaded .*(class|images_seen|generator)"):
         load_snapshot(saved)
 
 
@@ -168,3 +174,16 @@ def test_unknown_models_are_named() -> None:
         build_generator("patch", 2, 32)
     with pytest.raises(UsageError, match=r"unknown critic 'patch'; known are projection"):
         build_critic("patch", 2, 32)
+
+
+def test_a_folder_whose_number_is_none_is_no_snapshot(saved: Path) -> None:
+    shutil.copytree(saved, saved.with_name("snapshot-1.2.3"))
+    assert snapshots(saved.parent) == [saved]
+
+
+@pytest.mark.parametrize("seed", [-1, 10**30, "1", 0.5])
+def test_a_seed_that_no_generator_of_numbers_takes_is_refused(
+    generator: HybridQGenerator, seed: Any
+) -> None:
+    with pytest.raises(UsageError, match="whole number from 0"):
+        images(generator, [0], seed)

@@ -46,6 +46,7 @@ def test_tensorboard_holds_losses_and_pictures(tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     trained(tmp_path / "run", "tensorboard")
+    (tmp_path / "run" / "trackers.json").write_text("[1]")  # damaged, which is no matter
     trained(tmp_path / "run", "tensorboard", kimg=0.096)  # continued
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
     events.Reload()

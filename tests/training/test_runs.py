@@ -16,7 +16,7 @@ from hqgan.errors import HqganError, RunError, UsageError
 from hqgan.quantum import layer
 from hqgan.training import Callbacks, RunFolder, loop, train
 from hqgan.training.adversarial import AdversarialTrainer
-from hqgan.training.runs import acquire, read_records
+from hqgan.training.runs import acquire, read_records, write_atomically
 from small_images import write_picture
 from small_runs import NARROW, fingerprint, tiny_config, tiny_dataset
 
@@ -248,3 +248,19 @@ def test_the_time_left_is_told_by_the_last_steps(
     assert begun == [(0, 48)]
     train(tiny_config(0.064), tmp_path / "run", tiny_dataset(), tell)
     assert begun == [(0, 48), (48, 64)]
+
+
+@pytest.mark.parametrize(
+    "line", ['{"images_seen": Infinity}', '{"images_seen": "2"}', "[" * 99_999]
+)
+def test_a_line_without_a_number_of_images_ends_the_metrics(tmp_path: Path, line: str) -> None:
+    (tmp_path / "metrics.jsonl").write_text(f'{{"images_seen": 1}}\n{line}\n')
+    assert [one["images_seen"] for one in read_records(tmp_path / "metrics.jsonl")] == [1]
+
+
+def test_writing_follows_no_link_that_lies_in_its_way(tmp_path: Path) -> None:
+    (tmp_path / "thesis").write_text("years")
+    (tmp_path / "page.part").symlink_to(tmp_path / "thesis")
+    write_atomically(tmp_path / "page", b"new")
+    assert (tmp_path / "thesis").read_text() == "years"
+    assert (tmp_path / "page").read_bytes() == b"new"

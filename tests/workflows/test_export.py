@@ -1,6 +1,7 @@
 """`hqgan export`: the same images without torch, the circuits elsewhere, and nothing half done."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -284,6 +285,21 @@ def test_nothing_is_overwritten(quick: Path, tmp_path: Path) -> None:
     assert (tmp_path / "kept.txt").read_text() == "mine"
     with pytest.raises(RunError, match="cannot write to"):
         export(quick, tmp_path / "kept.txt" / "below")
+
+
+def test_an_empty_working_folder_is_filled_and_a_link_to_a_folder_stays_one(
+    quick: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "work").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "work")
+    monkeypatch.chdir(tmp_path / "work")
+    before = os.stat(".").st_ino
+    made = export(quick.absolute(), tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert os.stat(tmp_path / "work").st_ino == before
+    assert "README.md" in made.files
+    assert sorted(map(str, Path().rglob("*.onnx"))) == [n for n in made.files if "onnx" in n]
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 class TwoLayers(HybridQGenerator):

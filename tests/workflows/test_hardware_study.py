@@ -1,6 +1,7 @@
 """What the noise of a device does to a generator, simulated."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,8 @@ def test_with_a_judge_runs_are_compared_at_every_condition(runs: Path, tmp_path:
     assert all(change.interval is not None for change in changes.values())
     assert "less that of the first run" in hardware_study_page(found, tmp_path).read_text()
     assert any("less that of the first run" in line for line in found.lines())
+    far = [replace(one, run=f"/{'long/' * 40}{'name' * 20}") for one in found.runs]
+    hardware_study_page(replace(found, runs=far), tmp_path / "far")  # curves have their room
 
 
 def test_what_cannot_be_studied_is_refused(runs: Path, tmp_path: Path) -> None:

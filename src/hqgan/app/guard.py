@@ -64,7 +64,12 @@ class Guard:
             if body is None:
                 await refuse(send, 413, "The request is too large.")
                 return
-            if names_an_address(body):
+            try:
+                elsewhere = names_an_address(body)
+            except RecursionError:
+                await refuse(send, 400, "The request is nested too deeply.")
+                return
+            if elsewhere:
                 await refuse(send, 403, "Files are uploaded here, not fetched from elsewhere.")
                 return
             receive = replayed(body, receive)
@@ -75,13 +80,17 @@ class Guard:
     ) -> tuple[int, str] | None:
         """Status and sentence where a request is not answered."""
         host = headers.get(b"host", b"").decode("latin-1").rsplit("@", 1)[-1]
-        name = host[: host.index("]") + 1] if host.startswith("[") else host.partition(":")[0]
+        start, bracket, _ = host.partition("]")
+        name = start + bracket if host.startswith("[") else host.partition(":")[0]
         if self.hosts is not None and name.lower() not in self.hosts:
             return 421, "This page answers on this machine only; see hqgan app --host."
         if method not in ("GET", "HEAD", "POST") or not NEEDED.fullmatch(path):
             return 404, "There is no such page."
         if "/file=" in path and re.search(r"^[a-z][a-z0-9+.-]*:/", unquote(path).split("=", 1)[1]):
             return 403, "Files of other servers are not fetched."
+        # Browsers say so themselves, and no web site can make them say otherwise.
+        if method == "POST" and headers.get(b"sec-fetch-site") == b"cross-site":
+            return 403, "Another web site cannot use this page."
         length = headers.get(b"content-length", b"0")
         if path.endswith("/upload"):
             if not length.isdigit() or b"content-length" not in headers:

@@ -177,7 +177,7 @@ def free_port(host: str, port: int) -> int:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
             return int(probe.getsockname()[1])
-    except socket.gaierror as error:
+    except (socket.gaierror, UnicodeError) as error:  # the latter for labels of names too long
         raise RunError(f"--host {host} is no address that is known here") from error
     except OSError as error:
         if error.errno == errno.EADDRINUSE:

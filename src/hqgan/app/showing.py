@@ -64,8 +64,8 @@ def order_words(made: Made, seconds: float) -> str:
     of = f"of {order.class_name}" if order.class_name is not None else "of every class"
     cut = "" if order.truncation == NO_TRUNCATION else f", truncation {order.truncation:g}"
     return (
-        f"{len(made)} images {of}, seed {order.seed}{cut}, {backend_words(order.backend)}; "
-        f"{seconds:.1f} s."
+        f"{len(made)} image{'s' * (len(made) != 1)} {of}, seed {order.seed}{cut}, "
+        f"{backend_words(order.backend)}; {seconds:.1f} s."
     )
 
 

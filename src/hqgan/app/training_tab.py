@@ -44,7 +44,7 @@ def receive(session: Session, file: Path, limits: UploadLimits) -> Looked:
         DataError: what is wrong with it, in words of the visitor's.
     """
     try:
-        if session.job is not None and not session.job.stage.is_over:
+        if is_training(session):
             raise UsageError("A training is using your images; wait for it, or cancel it.")
         session.forget_upload()
         into = session.new_folder("images")
@@ -63,6 +63,11 @@ def receive(session: Session, file: Path, limits: UploadLimits) -> Looked:
     return Looked(findings_html(found, unpacked.left_out), trainable)
 
 
+def is_training(session: Session) -> bool:
+    """Whether a training of the session waits or runs."""
+    return session.job is not None and not session.job.stage.is_over
+
+
 def begin(
     session: Session,
     trainings: Trainings,
@@ -78,7 +83,7 @@ def begin(
     Raises:
         UsageError: no upload, one that runs already, numbers out of bounds, or a full queue.
     """
-    if session.job is not None and not session.job.stage.is_over:
+    if is_training(session):
         raise UsageError("Your training is still running; wait for it, or cancel it.")
     if session.data is None:
         raise UsageError("Upload your images first.")
@@ -222,13 +227,15 @@ def build(
             looked = receive(session, Path(path), limits)
         except (DataError, UsageError) as error:
             refusal = sentences([sentence(error)], "hq-warning")
-            return None, refusal, gr.Column(visible=False)
+            # Cancel is in there, which a training that runs needs.
+            return None, refusal, gr.Column(visible=is_training(session))
         return None, looked.html, gr.Column(visible=looked.trainable)
 
     @spoken
     def on_train(init: Any, size: Any, kimg: Any, seed: Any, request: gr.Request) -> Any:
         session = sessions.of(request.session_hash)
-        begin(session, trainings, settings.runs, init, size, kimg, seed)
+        with session.lock:  # two clicks at once are one training
+            begin(session, trainings, settings.runs, init, size, kimg, seed)
         return state(session)
 
     @spoken

@@ -202,6 +202,8 @@ def near_pairs(thumbnails: np.ndarray, threshold: float) -> list[tuple[int, int,
     blockwise matrix product of 16 times fewer numbers rejects nearly all pairs and loses none.
     """
     count, height, width, _ = thumbnails.shape
+    if count == 0:
+        return []
     blocks = thumbnails.reshape(count, height // POOL, POOL, width // POOL, POOL, 3)
     coarse = blocks.mean((2, 4), dtype=np.float32).reshape(count, -1)
     coarse = coarse - coarse.mean(0)  # smaller numbers, less cancellation below

@@ -21,6 +21,7 @@ from hqgan.evaluation.features import Extractor
 from hqgan.evaluation.meanings import legend
 from hqgan.evaluation.recipes import evaluate_images, reference_class_mix
 from hqgan.models import About, Generator, find_snapshot, generate, load_snapshot, snapshots
+from hqgan.models.snapshot import require_seed
 from hqgan.pretrained import is_packaged
 
 CURVE_FAKES = 500  # images for each point of a curve; the full number is for the end
@@ -93,6 +94,7 @@ def evaluate_run(
         RunError, DataError: no snapshot, or data of other classes.
     """
     split = chosen_split(split, final)
+    require_seed(seed)
     if n is not None and not 2 <= n <= MOST_FAKES:
         raise UsageError(
             f"n is {n}, but a distance is taken of 2 to {MOST_FAKES:,} generated images"

@@ -7,6 +7,7 @@ from pathlib import Path
 from hqgan.errors import RunError
 
 ABOUT = "hqgan.json"
+MOST = 2**53  # of anything that is counted; beyond it floats have holes
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,10 @@ def read_about(folder: Path) -> About:
         origin = fields.get("origin")
         about = About(**(fields | lists | {"origin": origin and Origin(**origin)}))
         check(about)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (
+        *(OSError, ValueError, TypeError, KeyError, AttributeError),
+        RecursionError,  # brackets within brackets within ...
+    ) as error:
         raise damaged(folder, error) from error
     return about
 
@@ -77,13 +81,16 @@ def damaged(folder: Path, error: Exception) -> RunError:
 def check(about: About) -> None:
     """Raise ValueError where the values of an edited or damaged file are of another kind."""
     counts = about.class_counts
+    words = about.generator, about.preset, about.data_checksum
+    if not all(isinstance(word, str) for word in words):
+        raise ValueError(f"generator, preset and data_checksum are {words}, expected words")
     if not all(isinstance(name, str) for name in about.classes):
         raise ValueError(f"classes are {about.classes}, expected their names")
-    if not all(isinstance(count, int) and count > 0 for count in counts):
+    if not all(isinstance(count, int) and 0 < count < MOST for count in counts):
         raise ValueError(f"class_counts are {counts}, expected numbers of images")
     if len(counts) != len(about.classes):
         raise ValueError(f"{len(counts)} class_counts for {len(about.classes)} classes")
-    if not isinstance(about.images_seen, int):
+    if not (isinstance(about.images_seen, int) and 0 <= about.images_seen < MOST):
         raise ValueError(f"images_seen is {about.images_seen!r}, expected a number")
     if about.origin and not all(isinstance(text, str) for text in vars(about.origin).values()):
         raise ValueError(f"origin is {about.origin}, expected words")

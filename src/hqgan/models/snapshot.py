@@ -6,21 +6,24 @@ Training writes it, sampling and evaluation read it; nothing in it can run code 
 import json
 import re
 from collections.abc import Iterator, Sequence
+from numbers import Integral
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_model
 from torch import Tensor
 
-from hqgan.errors import RunError
+from hqgan.errors import RunError, UsageError
 from hqgan.models.about import ABOUT, About, damaged, read_about
 from hqgan.models.card import read_card
 from hqgan.models.generator import Generator
 from hqgan.models.registry import GENERATORS
 
 MOST_NAMED = 8  # runs in a folder that is none itself
+MOST_SEED = 2**40  # times a million it is still a whole number of 64 bits
+
 Built = TypeVar("Built", bound=Generator)
 
 
@@ -92,7 +95,7 @@ def find_snapshot(path: Path) -> Path:
 
 def snapshots(run: Path) -> list[Path]:
     """The snapshots of a run folder, by the images they have seen."""
-    named = re.compile(r"snapshot-([\d.]+)")
+    named = re.compile(r"snapshot-(\d+(?:\.\d+)?)")
     found = ((named.fullmatch(file.parent.name), file.parent) for file in run.glob(f"*/{ABOUT}"))
     return [folder for _, folder in sorted((float(m[1]), folder) for m, folder in found if m)]
 
@@ -110,10 +113,17 @@ def generate(
             yield generator(z.to(device), y.to(device)).float()
 
 
+def require_seed(seed: Any) -> None:
+    """UsageError for one that no generator of random numbers takes."""
+    if not (isinstance(seed, Integral) and 0 <= int(seed) < MOST_SEED):
+        raise UsageError(f"seed is {seed!r}, but must be a whole number from 0 to {MOST_SEED - 1}")
+
+
 def latents(
     generator: Generator, labels: Sequence[int], seed: int, batch: int = 64
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """What `generate` feeds to the generator: z (b, z_dim) and y (b,), on the CPU."""
+    require_seed(seed)
     streams = {y: torch.Generator().manual_seed(seed * 1_000_003 + y) for y in set(labels)}
     for start in range(0, len(labels), batch):
         chunk = labels[start : start + batch]

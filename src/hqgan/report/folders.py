@@ -14,6 +14,7 @@ from hqgan.pretrained import is_packaged
 from hqgan.report.comparison import comparison_html
 from hqgan.report.hardware import hardware_html
 from hqgan.report.hardware_study import hardware_study_html
+from hqgan.report.page import MADE_BY
 from hqgan.report.probe import probe_html
 from hqgan.report.run import Stage, run_html
 from hqgan.report.stored import (
@@ -33,6 +34,7 @@ from hqgan.workflows.settings import SETTINGS
 from hqgan.workflows.study.plan import PROTOCOL
 
 NAME = "report.html"
+END = 200  # bytes of a page, that hold who made it
 
 
 @dataclass(frozen=True)
@@ -88,17 +90,31 @@ def destination(path: Path, out: Path | None) -> Path:
     """The page's file, in a folder that is there and can be written to.
 
     Raises:
-        UsageError: `out` is a folder.
+        UsageError: `out` is a folder, or a file that is no page of ours.
         RunError: the folder cannot be made, or not be written to.
     """
     file = out or (Path(f"{path.name}-{NAME}") if is_packaged(path) else path / NAME)
-    if file.is_dir():
+    with explained(file):
+        is_folder = file.is_dir()
+    if is_folder:
         raise UsageError(f"{file} is a folder; --out names the page, such as {file / NAME}")
+    if os.path.lexists(file) and not is_page(file):
+        raise UsageError(
+            f"{file} is there and no page of hqgan; nothing is overwritten, so choose another --out"
+        )
     with explained(file):
         file.parent.mkdir(parents=True, exist_ok=True)
         if not os.access(file.parent, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     return file
+
+
+def is_page(file: Path) -> bool:
+    """Whether a page was written there before, which a newer one may replace."""
+    try:
+        return file.is_file() and MADE_BY.encode() in file.read_bytes()[-END:]
+    except OSError:
+        return False
 
 
 @contextmanager

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+LONGEST_NAME = 20  # characters of a run in a legend
 NAME = "noise-study"
 
 
@@ -254,6 +255,17 @@ def measures(judged: bool) -> Iterator[tuple[Measure, str]]:
 ZERO = Estimate(0.0, None, 0)  # what exact values change
 
 
+def legend_name(one: Studied, runs: Sequence[Studied]) -> str:
+    """The folder of a run, which is told from others of that name by its number; never long.
+
+    A legend with a whole path in it would leave no room for the curves.
+    """
+    name = Path(one.run).name
+    name = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+    alike = [other for other in runs if Path(other.run).name == Path(one.run).name]
+    return name if len(alike) == 1 else f"{name} ({runs.index(one) + 1})"
+
+
 def draw(axis: "Axes", runs: Sequence[Studied], column: Column, measure: Measure) -> None:
     """A line a run with its intervals, and dashed what it is with exact values."""
     width = (max(column.places) - min(column.places)) * 0.015
@@ -274,7 +286,7 @@ def draw(axis: "Axes", runs: Sequence[Studied], column: Column, measure: Measure
             linestyle=dash,
             color=colour,
             markersize=4,
-            label=one.run,
+            label=legend_name(one, runs),
         )
         for place, _, interval in drawn:
             if interval is not None:

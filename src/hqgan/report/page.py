@@ -41,6 +41,7 @@ DASHES = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (3, 3)))
 GREY = "#999999"
 ON_PICTURE = "#111111"  # text on a coloured cell, which stays as it is on a dark page
 DPI = 110
+MADE_BY = "Made by hqgan"
 PURPOSE = "Synthetic images, for research; not for diagnosis."
 
 
@@ -63,7 +64,7 @@ def html_page(title: str, body: str, lead: str = "") -> str:
 <main>
 {body}
 </main>
-<footer><p>{PURPOSE} Made by hqgan {hqgan.__version__}.</p></footer>
+<footer><p>{PURPOSE} {MADE_BY} {hqgan.__version__}.</p></footer>
 </body></html>
 """
 

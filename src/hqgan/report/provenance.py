@@ -67,7 +67,7 @@ def versions_of(folders: Iterable[Path]) -> dict[str, str]:
     for folder in folders:
         try:
             known = dict(json.loads((folder / ENVIRONMENT).read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, RecursionError):
             continue
         for name, value in known.items():
             found.setdefault(name, []).append(str(value))

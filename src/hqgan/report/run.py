@@ -23,7 +23,7 @@ from hqgan.report.run_metrics import measurements
 from hqgan.report.run_privacy import memorisation
 from hqgan.report.run_samples import sheet, walks
 from hqgan.report.run_training import training_curves
-from hqgan.report.stored import PROBE, read_probe
+from hqgan.report.stored import PROBE, is_plain, read_probe
 from hqgan.schema import Config
 from hqgan.training.runs import CONFIG, METRICS, read_records
 from hqgan.workflows.sample import spare_compilation
@@ -239,7 +239,7 @@ def made(parts: Material) -> str:
             ("training", "seconds", duration),
             ("training speed", "images_per_second", "{:,.1f} images/s".format),
         ):
-            if isinstance(last.get(key), int | float):
+            if is_plain(last.get(key)):
                 cost.append((name, form(last[key])))
     elif config is not None:
         cost.append(("training", "not known: nothing was logged"))

@@ -10,6 +10,7 @@ from hqgan.pretrained import METRICS
 from hqgan.report.page import COLOURS, GREY, small_figure
 from hqgan.report.pieces import chart, details, missing, paragraph, table
 from hqgan.report.statements import NOT_FID, NOTHING
+from hqgan.report.stored import is_plain
 
 Record = Mapping[str, Any]
 
@@ -50,7 +51,7 @@ def read_measurements(run: Path) -> tuple[list[Record], int]:
     if (run / METRICS).is_file():
         try:
             texts = [json.dumps(one) for one in json.loads((run / METRICS).read_bytes())["recipes"]]
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return [], 1
     elif (run / RECORDS).is_file():
         texts = (run / RECORDS).read_text(encoding="utf-8", errors="replace").splitlines()
@@ -63,7 +64,7 @@ def read_measurements(run: Path) -> tuple[list[Record], int]:
             record = json.loads(text)
             if not (record.keys() >= NEEDED and whole(record)):
                 raise ValueError(text)
-        except (ValueError, AttributeError, TypeError):
+        except (ValueError, AttributeError, TypeError, RecursionError):
             damaged += 1
             continue
         records.append(record)
@@ -71,11 +72,15 @@ def read_measurements(run: Path) -> tuple[list[Record], int]:
 
 
 def whole(record: Record) -> bool:
-    """Whether its numbers are numbers."""
-    numbers = [record["value"], record["floor"], *(record["interval"] or ())]
-    sizes = [record["images_seen"], record["n_real"], record["n_fake"]]
-    return all(n is None or isinstance(n, int | float) for n in numbers) and all(
-        isinstance(n, int | float) for n in sizes
+    """Whether its numbers are numbers, and its words words."""
+    name, ends = record["class"], record["interval"] or ()
+    words = [record[key] for key in ("snapshot", "recipe", "split", "extractor")]
+    numbers = [record[key] for key in ("images_seen", "n_real", "n_fake")]
+    numbers += [record[key] for key in ("value", "floor") if record[key] is not None]
+    return (
+        all(isinstance(word, str) for word in [*words, *([] if name is None else [name])])
+        and all(is_plain(number) for number in [*numbers, *ends])
+        and len(ends) in (0, 2)
     )
 
 

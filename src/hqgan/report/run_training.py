@@ -1,12 +1,12 @@
 """The curves of a training, from metrics.jsonl: whatever was logged, a small chart each."""
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hqgan.report.page import COLOURS, DASHES, MARKS, small_figure
 from hqgan.report.pieces import chart, charts, missing, paragraph
+from hqgan.report.stored import is_plain
 from hqgan.training.runs import METRICS, read_records
 
 CLOCK = ("images_seen", "images_generated", "seconds")  # what is not a curve
@@ -48,11 +48,11 @@ Curve = list[tuple[float, float]]  # images seen, value
 
 
 def curves_of(records: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Curve]]:
-    """Title of each chart to its curves by name; what is not a finite number is left out."""
+    """Title of each chart to its curves by name; what is no plain number is left out."""
     found: dict[str, Curve] = {}
     for record in records:
         for name, value in record.items():
-            if isinstance(value, int | float) and name not in CLOCK and math.isfinite(value):
+            if name not in CLOCK and is_plain(value):
                 found.setdefault(name, []).append((record["images_seen"], value))
     places = {name: title for title, names in TOGETHER.items() for name in names}
     panels: dict[str, dict[str, Curve]] = {title: {} for title in TOGETHER}

@@ -27,6 +27,7 @@ PROBE, HARDWARE, NOISE_STUDY = "probe.json", "hardware.json", "noise-study.json"
 COMPARISONS = ("comparison-final.json", "comparison.json")  # the first that is there
 STUDIES = ("study-final.json", "study.json")
 EXAMPLES = "examples.png"
+HUGE = 1e100
 GAP = 2  # white pixels that `save_grid` leaves between images
 NOTHING = np.zeros((0, 0, 1, 1, 3), np.uint8)
 
@@ -90,6 +91,11 @@ def read_object(file: Path) -> dict[str, Any]:
         return found
 
 
+def is_plain(value: object) -> bool:
+    """Whether a value is a number that charts and formats can take: finite, below 1e100."""
+    return isinstance(value, int | float) and abs(value) < HUGE
+
+
 @contextmanager
 def readable(file: Path) -> Iterator[None]:
     """Inside, what cannot be made sense of is a RunError that names the file."""
@@ -97,7 +103,10 @@ def readable(file: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise RunError(f"cannot read {file}: {error.strerror or error}") from error
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError) as error:
+    except (
+        *(ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError),
+        *(OverflowError, RecursionError),  # numbers of 400 digits, brackets 10,000 deep
+    ) as error:
         why = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise RunError(
             f"{file} is damaged, or of another version of hqgan ({why}); make it again with the "

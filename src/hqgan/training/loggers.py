@@ -66,7 +66,7 @@ def tracking(
     file = run / NAMES
     names: dict[str, str] = {}
     if config.loggers:
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, TypeError, RecursionError):
             names = dict(json.loads(file.read_text(encoding="utf-8")))
     job = Job(run, flat(config.model_dump(mode="json")), images_seen, names)
     with ExitStack() as stack:

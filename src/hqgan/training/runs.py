@@ -28,6 +28,7 @@ import hqgan
 from hqgan.config import differences, read_config, to_yaml
 from hqgan.errors import RunError, UsageError
 from hqgan.models import About, Generator, save_snapshot
+from hqgan.models.about import MOST
 from hqgan.schema import Config
 
 CONFIG, ENVIRONMENT, METRICS = "config.yaml", "env.json", "metrics.jsonl"
@@ -151,8 +152,10 @@ def read_records(file: Path) -> Iterable[dict[str, Any]]:
     for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             record = json.loads(line)
-            int(record["images_seen"])
-        except (ValueError, TypeError, KeyError):
+            seen = record["images_seen"]
+        except (ValueError, TypeError, KeyError, RecursionError):
+            return
+        if not (isinstance(seen, int | float) and 0 <= seen < MOST):
             return
         yield record
 
@@ -188,7 +191,8 @@ def damaged(file: Path) -> RunError:
 def write_atomically(file: Path, content: bytes | memoryview) -> None:
     """Replace `file` by `content`, or leave it as it was."""
     temporary = file.with_name(file.name + ".part")
-    with temporary.open("wb") as handle:
+    temporary.unlink(missing_ok=True)  # of a killed run, or somebody's link to another file
+    with temporary.open("xb") as handle:
         handle.write(content)
         handle.flush()
         os.fsync(handle.fileno())

@@ -104,13 +104,17 @@ def export(
 @contextmanager
 def new_folder(out: Path) -> Iterator[Path]:
     """A folder to write in that gets the name `out` when all is well, and is removed if not."""
-    out = out.absolute()
+    out = out.resolve()  # a link to a folder stays one
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".part", dir=out.parent))
     try:
         yield temporary
         temporary.chmod(0o755)
-        temporary.rename(out)  # over an empty folder too
+        if out.is_dir():  # empty; it may be somebody's working folder, which must stay
+            for file in temporary.iterdir():
+                file.rename(out / file.name)
+        else:
+            temporary.rename(out)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
