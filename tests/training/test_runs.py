@@ -215,6 +215,22 @@ def test_images_left_out_are_named(tmp_path: Path) -> None:
     assert "broken.png" in left_out
 
 
+@pytest.mark.parametrize(
+    "line", ['{"images_seen": Infinity}', '{"images_seen": "2"}', "[" * 99_999]
+)
+def test_a_line_without_a_number_of_images_ends_the_metrics(tmp_path: Path, line: str) -> None:
+    (tmp_path / "metrics.jsonl").write_text(f'{{"images_seen": 1}}\n{line}\n')
+    assert [one["images_seen"] for one in read_records(tmp_path / "metrics.jsonl")] == [1]
+
+
+def test_writing_follows_no_link_that_lies_in_its_way(tmp_path: Path) -> None:
+    (tmp_path / "thesis").write_text("years")
+    (tmp_path / "page.part").symlink_to(tmp_path / "thesis")
+    write_atomically(tmp_path / "page", b"new")
+    assert (tmp_path / "thesis").read_text() == "years"
+    assert (tmp_path / "page").read_bytes() == b"new"
+
+
 def test_what_the_data_warn_of_is_said_as_a_warning(tmp_path: Path) -> None:
     for name in ("a", "b"):
         for number in range(12):
@@ -248,19 +264,3 @@ def test_the_time_left_is_told_by_the_last_steps(
     assert begun == [(0, 48)]
     train(tiny_config(0.064), tmp_path / "run", tiny_dataset(), tell)
     assert begun == [(0, 48), (48, 64)]
-
-
-@pytest.mark.parametrize(
-    "line", ['{"images_seen": Infinity}', '{"images_seen": "2"}', "[" * 99_999]
-)
-def test_a_line_without_a_number_of_images_ends_the_metrics(tmp_path: Path, line: str) -> None:
-    (tmp_path / "metrics.jsonl").write_text(f'{{"images_seen": 1}}\n{line}\n')
-    assert [one["images_seen"] for one in read_records(tmp_path / "metrics.jsonl")] == [1]
-
-
-def test_writing_follows_no_link_that_lies_in_its_way(tmp_path: Path) -> None:
-    (tmp_path / "thesis").write_text("years")
-    (tmp_path / "page.part").symlink_to(tmp_path / "thesis")
-    write_atomically(tmp_path / "page", b"new")
-    assert (tmp_path / "thesis").read_text() == "years"
-    assert (tmp_path / "page").read_bytes() == b"new"

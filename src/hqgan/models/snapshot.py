@@ -21,8 +21,8 @@ from hqgan.models.card import read_card
 from hqgan.models.generator import Generator
 from hqgan.models.registry import GENERATORS
 
-MOST_NAMED = 8  # runs in a folder that is none itself
 MOST_SEED = 2**40  # times a million it is still a whole number of 64 bits
+MOST_NAMED = 8  # runs in a folder that is none itself
 
 Built = TypeVar("Built", bound=Generator)
 
