@@ -21,6 +21,7 @@ from small_runs import fingerprint, tiny_config, write_folders
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 PATIENCE = 120  # seconds for a process to get where it is waited for
+PRESSED, AGAIN = 4, 20  # how often, and after how many seconds without an end
 CONTINUES = "the same command continues"
 NOTHING = "nothing was written; the same command starts again"
 NARROW = [
@@ -76,7 +77,14 @@ def interrupted(what: str | Callable[[], bool], *arguments: object) -> str:
     """Start a command, send Ctrl-C once it is at `what`; returns the one sentence it ends with."""
     process = Process(*arguments)
     process.wait_for(what)
-    process.process.send_signal(signal.SIGINT)
+    # Compiled code that calls Python back, such as a compiler, may swallow it: people press again.
+    for _ in range(PRESSED):
+        process.process.send_signal(signal.SIGINT)
+        try:
+            process.process.wait(AGAIN)
+            break
+        except subprocess.TimeoutExpired:
+            continue
     code = process.end()
     # Python dies of the signal itself where compiled code was evaluating Python; a shell calls
     # either 130.
