@@ -195,10 +195,11 @@ def test_compare_is_interrupted_between_trainings_too(data: Path, tmp_path: Path
     assert f"what is done is kept in {out}, and {CONTINUES}" in said
 
 
-def test_reproduce_continues(ham10000: Path, tmp_path: Path) -> None:
+def test_reproduce_continues(ham10000: Path, inception_weights: Path, tmp_path: Path) -> None:
     out = tmp_path / "table"
     order = ("reproduce", "ham10000-32-twins", "--data", ham10000, "--out", out)
-    said = interrupted(f"files go to {out}", *order)
+    weights = ("--inception-weights", inception_weights)
+    said = interrupted(f"files go to {out}", *order, *weights)
     assert f"what is done is kept in {out}, and {CONTINUES}" in said
 
 
