@@ -19,15 +19,20 @@ from hqgan.training import train
 from hqgan.workflows.study import EXAMPLE
 from small_runs import fingerprint, tiny_config, write_folders
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
-PATIENCE = 120  # seconds for a process to get where it is waited for
-PRESSED, AGAIN = 4, 20  # how often, and after how many seconds without an end
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
+PATIENCE = 240  # seconds for a process to get where it is waited for
+PRESSED, AGAIN = 3, 60  # how often, and after how many seconds without an end
 CONTINUES = "the same command continues"
 NOTHING = "nothing was written; the same command starts again"
 NARROW = [
     *("--set=critic.width=8", "--set=generator.qubits=2", "--set=generator.circuit_layers=1"),
     "--set=precision=float32",
 ]
+
+
+def heed_interrupts() -> None:
+    """What a shell runs in the background ignores Ctrl-C, and so would all that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Process:
@@ -38,7 +43,12 @@ class Process:
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         environment.pop("HQGAN_INCEPTION", None)
         self.process = subprocess.Popen(
-            command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+            command,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+            preexec_fn=heed_interrupts,
         )
         self.lines: list[str] = []
         self.reader = threading.Thread(target=self.read)
