@@ -67,6 +67,12 @@ def browser() -> Iterator[Any]:
         chromium.close()
 
 
+# A button on its way from one colour to another has contrasts that nobody sees.
+AT_REST = """document.getAnimations().every(
+    one => one.playState !== "running" || one.effect.getComputedTiming().iterations === Infinity
+)"""
+
+
 class Visit:
     """A page, with all the addresses it asked for and all errors it had."""
 
@@ -120,6 +126,7 @@ class Visit:
     def violations(self) -> list[str]:
         """What axe finds serious or critical."""
         axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+        self.page.wait_for_function(AT_REST)
         found = axe.Axe().run(self.page).response["violations"]
         return [
             f"{one['id']}: {one['nodes'][0]['html'][:200]}"
