@@ -38,6 +38,7 @@ FLOORS = {
     "api": 8,  # for notebooks and programs
     "completion": 7,
     "durations": 0,
+    "writing": 1,
     "cli_data": 8,
     "cli_compare": 9,
     "cli_hardware": 10,

@@ -9,7 +9,8 @@ from PIL import Image
 from hqgan.data import Dataset, load_dataset
 from hqgan.errors import RunError
 from hqgan.models import About, HybridQGenerator, load_snapshot, save_snapshot
-from hqgan.report.sheet import COLUMNS, sample_sheet, sheet_figure, side_by_side, some_of
+from hqgan.report.pieces import side_by_side
+from hqgan.report.sheet import COLUMNS, sample_sheet, sheet_figure, some_of
 
 SIZE = 32
 

@@ -4,7 +4,6 @@ Each is what the command of its name does, through the same functions; the resul
 as tables and pictures.
 """
 
-import base64
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -299,23 +298,18 @@ def telling(quiet: bool) -> Iterator[Callbacks]:
 
 def shown(picture: Path | None, caption: str) -> str:
     """A picture as part of a notebook."""
+    from hqgan.report.pieces import data_uri
+
     if picture is None or not picture.is_file():
         return ""
-    data = base64.b64encode(picture.read_bytes()).decode()
-    return f'<img alt="{escape(caption)}" src="data:image/png;base64,{data}">'
+    return f'<img alt="{escape(caption)}" src="{data_uri(picture.read_bytes())}">'
 
 
 def as_table(one: "Measurement") -> str:
     """A snapshot's numbers, for a notebook."""
-    heads = ("recipe", "class", "value", "95 % interval", "floor", "real", "generated")
-    rows = ["".join(f"<th scope='col'>{head}</th>" for head in heads)]
-    for r in one.records:
-        interval = "[{:.4g}, {:.4g}]".format(*r["interval"]) if r["interval"] else ""
-        value, floor = ("" if r[k] is None else f"{r[k]:.4g}" for k in ("value", "floor"))
-        cells = (r["recipe"], r["class"] or "all", value or r["reason"], interval, floor)
-        rows.append(
-            "".join(f"<td>{escape(str(c))}</td>" for c in (*cells, r["n_real"], r["n_fake"]))
-        )
-    body = "".join(f"<tr>{row}</tr>" for row in rows)
+    from hqgan.report.pieces import table
+    from hqgan.report.run_metrics import HEADS, line
+
+    lines = [[r["recipe"], r["class"] or "all", *line(r)[1:]] for r in one.records]
     caption = f"{one.snapshot} ({one.images_seen:,} images seen)"
-    return f"<table><caption>{escape(caption)}</caption>{body}</table>"
+    return table(caption, (HEADS[0], "class", *HEADS[1:]), lines)

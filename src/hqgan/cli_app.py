@@ -1,6 +1,5 @@
 """The command `hqgan app`: the web page."""
 
-import errno
 import os
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +8,8 @@ import typer
 
 from hqgan.cli_data import Label, Pretrained
 from hqgan.console import say
-from hqgan.errors import RunError, UsageError
+from hqgan.errors import UsageError
+from hqgan.writing import make_writable, writing
 
 DEFAULT = "ham10000-64"
 AUTH = "HQGAN_APP_AUTH"
@@ -60,8 +60,9 @@ def app(
     if not 0.1 <= max_upload_mb <= 10_000:
         raise UsageError(f"--max-upload-mb is {max_upload_mb:g}, but must lie from 0.1 to 10000")
     source = chosen(run, pretrained)
-    if runs is not None:
-        require_writable(runs)
+    if runs is not None:  # now rather than at a visitor's training
+        with writing(f"to --runs {runs}", "choose another folder"):
+            make_writable(runs)
     settings = Settings(
         run=source,
         name=pretrained or source.resolve().name,
@@ -74,16 +75,6 @@ def app(
         uploads=UploadLimits.of_megabytes(max_upload_mb),
     )
     serve(settings, say)
-
-
-def require_writable(folder: Path) -> None:
-    """Make the folder of --runs now rather than fail at a visitor's training; RunError."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(folder, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    except OSError as error:
-        raise RunError(f"cannot write to --runs {folder}: {error.strerror}") from error
 
 
 def accounts(auth: str | None, file: Path | None, environment: str | None) -> dict[str, str]:

@@ -31,12 +31,6 @@ if TYPE_CHECKING:
     from hqgan.training import Callbacks
 
 screen = Console(stderr=True, emoji=False)  # ":cat:" in a path stays what it is
-SHOWN = {  # while a model trains
-    "critic_loss": "critic",
-    "generator_loss": "generator",
-    "denoising_loss": "loss",
-    "diversity": "diversity",
-}
 QUIET_FOR = 2.0  # seconds between plain lines of one stage
 NOTHING_WRITTEN = "nothing was written; the same command starts again"
 IS_FIRST_PROCESS = os.environ.get("RANK", "0") == "0"  # set by torchrun
@@ -206,13 +200,15 @@ def is_ctrl_c(error: BaseException) -> bool:
 def training_progress() -> Iterator["Callbacks"]:
     """Callbacks that show images/s, remaining time and losses while a model trains."""
     from hqgan.training import Callbacks
+    from hqgan.training.runs import LOSSES
 
+    names = LOSSES | {"diversity": "diversity"}
     with stages() as bars:
 
         def progress(seen: int, goal: int, record: dict[str, float]) -> None:
             rate = record["images_per_second"]
             left = duration(max(goal - seen, 0) / max(rate, 1e-9))
-            shown = [f"{key} {record[name]:.3f}" for name, key in SHOWN.items() if name in record]
+            shown = [f"{key} {record[name]:.3f}" for name, key in names.items() if name in record]
             bars("training", seen, goal, f"{rate:.0f} images/s, {left} left", ", ".join(shown))
 
         yield Callbacks(

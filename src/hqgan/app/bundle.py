@@ -7,9 +7,9 @@ from pathlib import Path
 
 from hqgan.app.generating import Made
 from hqgan.app.model import Model
-from hqgan.app.pictures import png
 from hqgan.data import class_folders
 from hqgan.models.walking import NO_TRUNCATION
+from hqgan.report.pieces import png
 from hqgan.workflows.sample import CARD, sample_card
 
 COLUMNS = ("file", "class", "synthetic", "seed", "index", "truncation", "backend", "snapshot")

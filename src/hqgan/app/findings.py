@@ -14,16 +14,15 @@ FEWEST_CLASSES = 2
 
 def findings_html(found: Inspection, left_out: tuple[str, ...]) -> str:
     """Counts by class and split, then one sentence for each finding."""
-    rows: list[list[object]] = [
-        [name, *(found.counts[split][name] for split in SPLITS)] for name in found.classes
-    ]
-    rows.append(["all", *(sum(found.counts[split].values()) for split in SPLITS)])
-    counts = table(("Class", "Training", "Validation", "Test"), rows, "Images of each class")
+    counts = [found.counts[split] for split in SPLITS]
+    rows = [[name, *(f"{count[name]:,}" for count in counts)] for name in found.classes]
+    rows.append(["all", *(f"{sum(count.values()):,}" for count in counts)])
     good, bad = statements(found, left_out)
-    parts = [counts]
-    if bad:
-        parts += [sentences(bad, "hq-warning")]
-    return "".join([*parts, sentences(good)])
+    return (
+        table(("Class", "Training", "Validation", "Test"), rows, "Images of each class")
+        + (sentences(bad, "hq-warning") if bad else "")
+        + sentences(good)
+    )
 
 
 def statements(found: Inspection, left_out: tuple[str, ...]) -> tuple[list[str], list[str]]:

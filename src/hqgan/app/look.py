@@ -32,14 +32,14 @@ CSS = """
 .hq-scroll:focus-visible { outline: 2px solid #0072B2; outline-offset: 2px; }
 .hq-drawing { display: block; max-width: none; height: auto; background: #fff; border-radius: 6px;
   padding: .4rem; }
-.hq-table { border-collapse: collapse; font-size: .9rem; color: var(--body-text-color); }
-.hq-scroll .hq-table, .hq-scroll .hq-table :is(thead, tbody, tr) { border: 0 !important;
+.hq-scroll table { border-collapse: collapse; font-size: .9rem; color: var(--body-text-color); }
+.hq-scroll table, .hq-scroll table :is(thead, tbody, tr) { border: 0 !important;
   width: auto; white-space: nowrap; }
-.hq-table caption { text-align: left; font-weight: 600; padding: .2rem 0; }
-.hq-table th, .hq-table td { border: 0 !important; padding: .25rem .9rem .25rem 0;
+.hq-scroll table caption { text-align: left; font-weight: 600; padding: .2rem 0; }
+.hq-scroll table th, .hq-scroll table td { border: 0 !important; padding: .25rem .9rem .25rem 0;
   text-align: right; font-variant-numeric: tabular-nums;
   border-bottom: 1px solid var(--border-color-primary) !important; }
-.hq-table th:first-child { text-align: left; font-weight: 500; }
+.hq-scroll table th:first-child { text-align: left; font-weight: 500; }
 .hq-note { color: var(--body-text-color); margin: .4rem 0; }
 ul.hq-note { padding-left: 1.2rem; }
 ul.hq-note li { margin: .15rem 0; }

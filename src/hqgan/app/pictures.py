@@ -1,33 +1,16 @@
 """Pictures as parts of the page: each with a text for those who do not see it, none a file."""
 
-import base64
-import io
 from collections.abc import Sequence
 from html import escape
 
 import numpy as np
-from PIL import Image
 
+from hqgan.report import pieces
 from hqgan.report.page import COLOURS
+from hqgan.report.pieces import data_uri, png
+from hqgan.training.runs import LOSSES
 
-LOSSES = {
-    "critic_loss": "critic",
-    "generator_loss": "generator",
-    "denoising_loss": "denoising",
-}
 WIDTH, HEIGHT, LEFT, BELOW = 360, 170, 40, 26  # of the chart, in its own units
-
-
-def data_uri(picture: bytes) -> str:
-    """A PNG as an address that holds it."""
-    return f"data:image/png;base64,{base64.b64encode(picture).decode()}"
-
-
-def png(image: np.ndarray) -> bytes:
-    """uint8 (H, W, 3) as a PNG."""
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format="PNG")
-    return buffer.getvalue()
 
 
 def figure(image: np.ndarray, alt: str, caption: str) -> str:
@@ -43,32 +26,15 @@ def side_by_side(figures: Sequence[str], kind: str = "") -> str:
     return f'<div class="hq-row {kind}">{"".join(figures)}</div>'
 
 
-def scrolled(picture: bytes, alt: str, name: str) -> str:
+def wide_drawing(picture: bytes, alt: str, name: str) -> str:
     """A wide drawing that is never shrunk beyond reading: it scrolls, also by keyboard."""
-    return (
-        f'<div class="hq-scroll" role="region" tabindex="0" aria-label="{escape(name)}">'
-        f'<img class="hq-drawing" src="{data_uri(picture)}" alt="{escape(alt)}"></div>'
-    )
+    image = f'<img class="hq-drawing" src="{data_uri(picture)}" alt="{escape(alt)}">'
+    return pieces.scrolled(image, name, "hq-scroll")
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[object]], caption: str) -> str:
-    """A table whose first column names its rows; numbers get thousands' commas."""
-
-    def shown(cell: object) -> str:
-        return f"{cell:,}" if isinstance(cell, int) else escape(str(cell))
-
-    top = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
-    body = "".join(
-        f'<tr><th scope="row">{shown(row[0])}</th>'
-        + "".join(f"<td>{shown(cell)}</td>" for cell in row[1:])
-        + "</tr>"
-        for row in rows
-    )
-    return (
-        f'<div class="hq-scroll" role="region" tabindex="0" aria-label="{escape(caption)}">'
-        f'<table class="hq-table"><caption>{escape(caption)}</caption>'
-        f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> str:
+    """A table whose first column names its rows."""
+    return pieces.table(caption, head, rows, "hq-scroll")
 
 
 def sentences(texts: Sequence[str], kind: str = "") -> str:

@@ -5,7 +5,7 @@ from html import escape
 from hqgan.app.explaining import Site, sites, switched
 from hqgan.app.generating import Made
 from hqgan.app.model import Model
-from hqgan.app.pictures import figure, scrolled, sentences, side_by_side, table
+from hqgan.app.pictures import figure, sentences, side_by_side, table, wide_drawing
 from hqgan.app.sentences import sentence
 from hqgan.app.sessions import Session
 from hqgan.errors import HqganError, UsageError
@@ -156,7 +156,7 @@ def circuit_html(session: Session, i: object, k: object) -> str:
         f"{site.name}, of {name}: circuit of {site.circuit.qubits} qubits and "
         f"{len(site.circuit.operations)} gates; its numbers are in the table below"
     )
-    return scrolled(drawing, alt, "Drawing of the circuit") + numbers_html(site)
+    return wide_drawing(drawing, alt, "Drawing of the circuit") + numbers_html(site)
 
 
 def numbers_html(site: Site) -> str:
@@ -171,7 +171,7 @@ def numbers_html(site: Site) -> str:
         if isinstance(operation.angle, Slot) and operation.angle.source == "input":
             uploaded.setdefault(operation.wires[0], angles[operation.angle.index])
     single: dict[tuple[int, str], str] = {}
-    longer: list[list[object]] = []
+    longer: list[list[str]] = []
     for word, value in zip(circuit.readout.observables, site.values, strict=True):
         letters = [(wire, letter) for wire, letter in enumerate(word) if letter != "I"]
         if len(letters) == 1:

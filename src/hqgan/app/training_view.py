@@ -3,8 +3,10 @@
 import time
 from html import escape
 
-from hqgan.app.pictures import code, data_uri, loss_chart, sentences
+from hqgan.app.pictures import code, loss_chart, sentences
 from hqgan.app.training_jobs import Job, Stage
+from hqgan.durations import duration
+from hqgan.report.pieces import data_uri
 
 FIRST_NUMBERS = "The first numbers come after 1,000 images."
 STEPS, COMPILING = "training hybridq", "compiling the circuit kernel"
@@ -93,13 +95,6 @@ def command(job: Job, times: float = 1) -> str:
         "hqgan train --config run/config.yaml --data YOUR-IMAGES --out run "
         f"--kimg {times * job.wish.kimg:g}"
     )
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min"
 
 
 def grid_html(job: Job) -> str:

@@ -5,15 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from hqgan.config import preset_names
+from hqgan.durations import duration
 from hqgan.evaluation.run import CURVE_FAKES
-from hqgan.report.provenance import (
-    compare_settings,
-    config_of,
-    duration,
-    provenance,
-    shell,
-    versions_of,
-)
+from hqgan.report.provenance import compare_settings, config_of, provenance, shell, versions_of
 from hqgan.schema import Config
 from hqgan.workflows.table import Comparison
 

@@ -1,9 +1,8 @@
 """`hqgan report`: what a folder holds, and its page, written whole or not at all."""
 
-import errno
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +31,7 @@ from hqgan.training.runs import CONFIG, write_atomically
 from hqgan.workflows.hardware.plan import ORDER
 from hqgan.workflows.settings import SETTINGS
 from hqgan.workflows.study.plan import PROTOCOL
+from hqgan.writing import make_writable, writing
 
 NAME = "report.html"
 END = 200  # bytes of a page, that hold who made it
@@ -103,9 +103,7 @@ def destination(path: Path, out: Path | None) -> Path:
             f"{file} is there and no page of hqgan; nothing is overwritten, so choose another --out"
         )
     with explained(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        if not os.access(file.parent, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        make_writable(file.parent)
     return file
 
 
@@ -117,15 +115,9 @@ def is_page(file: Path) -> bool:
         return False
 
 
-@contextmanager
-def explained(file: Path) -> Iterator[None]:
+def explained(file: Path) -> AbstractContextManager[None]:
     """Inside, what cannot be written is a RunError."""
-    try:
-        yield
-    except OSError as error:
-        raise RunError(
-            f"cannot write {file}: {error.strerror}; name another place with --out FILE"
-        ) from error
+    return writing(file, "name another place with --out FILE")
 
 
 def kind_of(path: Path) -> str:

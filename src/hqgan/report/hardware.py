@@ -17,9 +17,8 @@ from hqgan.report.page import (
     Row,
     html_page,
     said,
-    save_numbers,
+    save_page,
     small_figure,
-    writing_to,
 )
 from hqgan.report.pieces import chart, charts, heading, paragraph, photographs, section, table
 from hqgan.report.probe_figure import absent, draw_examples, told
@@ -49,11 +48,7 @@ def hardware_page(found: Hardware) -> Path:
     Raises:
         RunError: where the folder cannot be written.
     """
-    with writing_to(found.folder):
-        save_numbers(found.folder, "hardware", found, hardware_figure(found))
-        page = found.folder / "hardware.html"
-        page.write_text(hardware_html(found.folder), encoding="utf-8")
-    return page
+    return save_page(found.folder, "hardware", found, hardware_figure(found), hardware_html)
 
 
 def hardware_html(folder: Path) -> str:

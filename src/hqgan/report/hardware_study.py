@@ -17,9 +17,8 @@ from hqgan.report.page import (
     Row,
     html_page,
     said,
-    save_numbers,
+    save_page,
     small_figure,
-    writing_to,
 )
 from hqgan.report.pieces import chart, charts, paragraph, section, table
 from hqgan.report.probe_figure import told
@@ -51,11 +50,7 @@ def hardware_study_page(found: NoiseStudy, folder: Path) -> Path:
     Raises:
         RunError: where the folder cannot be written.
     """
-    with writing_to(folder):
-        save_numbers(folder, NAME, found, study_figure(found))
-        page = folder / f"{NAME}.html"
-        page.write_text(hardware_study_html(folder), encoding="utf-8")
-    return page
+    return save_page(folder, NAME, found, study_figure(found), hardware_study_html)
 
 
 def hardware_study_html(folder: Path) -> str:

@@ -8,16 +8,15 @@ import io
 import json
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hqgan
-from hqgan.errors import RunError
-from hqgan.report.pieces import inline as inline
 from hqgan.report.style import SHEET
+from hqgan.writing import writing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -79,11 +78,17 @@ def as_png(figure: "Figure") -> bytes:
     return buffer.getvalue()
 
 
-def save_numbers(folder: Path, name: str, content: Any, figure: "Figure") -> None:
-    """Write NAME.json and NAME.png of a page; `content` has the method `as_json`."""
-    numbers = json.dumps(content.as_json(), indent=2)
-    (folder / f"{name}.json").write_text(numbers + "\n", encoding="utf-8")
-    (folder / f"{name}.png").write_bytes(as_png(figure))
+def save_page(
+    folder: Path, name: str, content: Any, figure: "Figure", html: Callable[[Path], str]
+) -> Path:
+    """Write NAME.json, of `content.as_json()`, NAME.png, and what `html` makes of the folder."""
+    page = folder / f"{name}.html"
+    with writing_to(folder):
+        numbers = json.dumps(content.as_json(), indent=2)
+        page.with_suffix(".json").write_text(numbers + "\n", encoding="utf-8")
+        page.with_suffix(".png").write_bytes(as_png(figure))
+        page.write_text(html(folder), encoding="utf-8")
+    return page
 
 
 @contextmanager
@@ -103,13 +108,9 @@ def small_figure(width: float = 3.5, height: float = 2.6) -> Iterator[tuple["Fig
 @contextmanager
 def writing_to(folder: Path) -> Iterator[None]:
     """Make the folder; what cannot be written there is a RunError."""
-    try:
+    with writing(f"to {folder}"):
         folder.mkdir(parents=True, exist_ok=True)
         yield
-    except OSError as error:
-        raise RunError(
-            f"cannot write to {folder}: {error.strerror}; choose another --out"
-        ) from error
 
 
 def said(rows: Sequence[Row]) -> list[list[str]]:

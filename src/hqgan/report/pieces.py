@@ -9,6 +9,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
 from hqgan.report.svg import as_svg
 
@@ -63,7 +64,9 @@ def scrolled(inside: str, label: str, kind: str = "wide") -> str:
     return f'<div class="{kind}" tabindex="0" role="region" aria-label="{name}">{inside}</div>'
 
 
-def table(caption: str, heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+def table(
+    caption: str, heads: Sequence[str], lines: Sequence[Sequence[str]], kind: str = "wide"
+) -> str:
     """A table of plain texts; the first cell of a line names it."""
     names = (escape(cell).replace("_", "_<wbr>") for cell in heads)
     head = "".join(f'<th scope="col">{name}</th>' for name in names)
@@ -77,6 +80,7 @@ def table(caption: str, heads: Sequence[str], lines: Sequence[Sequence[str]]) ->
         f"<table><caption>{escape(caption)}</caption>\n<thead><tr>{head}</tr></thead>\n"
         f"<tbody>{body}</tbody></table>",
         f"Table: {caption}",
+        kind,
     )
 
 
@@ -131,28 +135,34 @@ def charts(drawn: Sequence[str]) -> str:
     return '<div class="charts">' + "\n".join(drawn) + "</div>" if drawn else ""
 
 
+def data_uri(picture: bytes) -> str:
+    """A PNG as an address that holds it."""
+    return f"data:image/png;base64,{base64.b64encode(picture).decode()}"
+
+
 def inline(picture: bytes, caption: str) -> str:
     """A PNG that is part of the page, on white."""
-    data = base64.b64encode(picture).decode()
-    return f'<img class="paper" alt="{escape(caption)}" src="data:image/png;base64,{data}">'
+    return f'<img class="paper" alt="{escape(caption)}" src="{data_uri(picture)}">'
 
 
 def photographs(images: np.ndarray, alt: str) -> str:
     """Images, uint8 (n, H, W, 3), in one row, as wide as there is room and no pixel smoothed."""
-    n, height, width = images.shape[:3]
-    strip = images.transpose(1, 0, 2, 3).reshape(height, n * width, 3)
-    data = base64.b64encode(as_png_bytes(strip)).decode()
-    across = n * width * max(1, FINE // height)
+    strip = side_by_side(images)
+    height, width = strip.shape[:2]
     return (
-        f'<img class="photo" alt="{escape(alt)}" width="{n * width}" height="{height}" '
-        f'style="max-width:{across}px" src="data:image/png;base64,{data}">'
+        f'<img class="photo" alt="{escape(alt)}" width="{width}" height="{height}" '
+        f'style="max-width:{width * max(1, FINE // height)}px" src="{data_uri(png(strip))}">'
     )
 
 
-def as_png_bytes(image: np.ndarray) -> bytes:
-    """One uint8 image (H, W, 3) as a PNG."""
-    from PIL import Image
+def side_by_side(images: np.ndarray) -> np.ndarray:
+    """Images (n, H, W, 3) in one row: (H, n W, 3)."""
+    n, height, width = images.shape[:3]
+    return images.transpose(1, 0, 2, 3).reshape(height, n * width, 3)
 
+
+def png(image: np.ndarray) -> bytes:
+    """One uint8 image (H, W, 3) as a PNG."""
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(image)).save(buffer, format="PNG")
     return buffer.getvalue()

@@ -7,7 +7,7 @@ import numpy as np
 
 from hqgan.data import save_grid
 from hqgan.evaluation.probes import CircuitProbe, GeneratorProbe, Probe, verdict
-from hqgan.report.page import Row, html_page, said, save_numbers, writing_to
+from hqgan.report.page import Row, html_page, said, save_page, writing_to
 from hqgan.report.pieces import charts, heading, listed, paragraph, photographs, section, table
 from hqgan.report.probe_figure import panel_charts, probe_figure
 from hqgan.report.provenance import provenance, shell, versions_of
@@ -34,12 +34,9 @@ def probe_page(probe: Probe, folder: Path) -> Path:
         RunError: where the folder cannot be written.
     """
     with writing_to(folder):
-        save_numbers(folder, "probe", probe, probe_figure(probe))
         rows = probe.examples
         save_grid(rows.reshape(-1, *rows.shape[2:]), folder / EXAMPLES, columns=rows.shape[1])
-        page = folder / "probe.html"
-        page.write_text(probe_html(folder), encoding="utf-8")
-    return page
+    return save_page(folder, "probe", probe, probe_figure(probe), probe_html)
 
 
 def probe_html(folder: Path) -> str:

@@ -152,11 +152,3 @@ def config_of(folder: Path) -> Config | None:
         return read_config(folder / CONFIG)
     except HqganError:
         return None
-
-
-def duration(seconds: float) -> str:
-    """As people say it."""
-    if seconds < 100:
-        return f"{seconds:.3g} s"
-    minutes = seconds / 60
-    return f"{minutes:.3g} min" if minutes < 100 else f"{minutes / 60:.3g} h"

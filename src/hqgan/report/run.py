@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hqgan.config import read_config
 from hqgan.data import EMBEDDED, Dataset, load_dataset
+from hqgan.durations import duration
 from hqgan.errors import DataError, HqganError, RunError, UsageError
 from hqgan.evaluation.costs import costs
 from hqgan.evaluation.probes import quantum_block
@@ -17,7 +18,7 @@ from hqgan.report.page import PURPOSE, html_page
 from hqgan.report.pieces import charts, listed, missing, paragraph, section
 from hqgan.report.probe import how, verdicts
 from hqgan.report.probe_figure import panel_charts
-from hqgan.report.provenance import duration, provenance, shell, train_command, versions_of
+from hqgan.report.provenance import provenance, shell, train_command, versions_of
 from hqgan.report.run_circuit import circuit
 from hqgan.report.run_metrics import measurements
 from hqgan.report.run_privacy import memorisation

@@ -7,13 +7,13 @@ from typing import Any
 from hqgan.report.page import COLOURS, DASHES, MARKS, small_figure
 from hqgan.report.pieces import chart, charts, missing, paragraph
 from hqgan.report.stored import is_plain
-from hqgan.training.runs import METRICS, read_records
+from hqgan.training.runs import LOSSES, METRICS, read_records
 
 CLOCK = ("images_seen", "images_generated", "seconds")  # what is not a curve
 FEW = 40  # points that are marked one by one
 # Title of a chart, and the curves in it; all other numbers have a chart of their own.
 TOGETHER = {
-    "losses": ("critic_loss", "generator_loss", "denoising_loss"),
+    "losses": tuple(LOSSES),
     "critic's logits": ("real_logit", "fake_logit"),
 }
 MEANINGS = {

@@ -8,6 +8,7 @@ import numpy as np
 from hqgan.data import Dataset, load_dataset, to_uint8
 from hqgan.models import About, Generator, find_snapshot, generate, load_snapshot
 from hqgan.report.page import DPI, STYLE, as_png, writing_to
+from hqgan.report.pieces import side_by_side
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -87,9 +88,3 @@ def some_of(reference: Dataset, y: int, seed: int) -> np.ndarray:
     """At most COLUMNS images of a class, drawn by the seed: uint8 (n, S, S, 3)."""
     found = np.flatnonzero(reference.labels == y)
     return reference.images[np.random.default_rng([seed, y]).permutation(found)[:COLUMNS]]
-
-
-def side_by_side(images: np.ndarray) -> np.ndarray:
-    """Images (n, S, S, 3) in one row: (S, n S, 3)."""
-    n, size = images.shape[:2]
-    return images.transpose(1, 0, 2, 3).reshape(size, n * size, 3)

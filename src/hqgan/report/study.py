@@ -8,11 +8,12 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from hqgan.durations import duration
 from hqgan.evaluation.classification import MEASURES
 from hqgan.evaluation.trials import IN_POINTS, POWER
 from hqgan.report.page import as_png, html_page, writing_to
 from hqgan.report.pieces import listed, paragraph, section, table
-from hqgan.report.provenance import duration, provenance, shell, versions_of
+from hqgan.report.provenance import provenance, shell, versions_of
 from hqgan.report.study_figures import forest_figure
 from hqgan.report.study_sections import (
     arms,

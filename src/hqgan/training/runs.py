@@ -33,7 +33,8 @@ from hqgan.schema import Config
 
 CONFIG, ENVIRONMENT, METRICS = "config.yaml", "env.json", "metrics.jsonl"
 STATE, LOCK = "state.pt", ".lock"
-
+# Fields of metrics.jsonl, and what they are called where there is little room.
+LOSSES = {"critic_loss": "critic", "generator_loss": "generator", "denoising_loss": "denoising"}
 # The only fields of metrics.jsonl in which two equal runs differ.
 TIMING_FIELDS = ("seconds", "images_per_second")
 

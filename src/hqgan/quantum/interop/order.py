@@ -10,13 +10,11 @@ import numpy as np
 
 
 def word_to_qiskit(word: str) -> str:
-    """Turn a Pauli word or bit-string of ours into Qiskit's: "XZI" to "IZX"."""
+    """Turn a Pauli word or bit-string of ours into Qiskit's, or back: "XZI" to "IZX"."""
     return word[::-1]
 
 
-def word_from_qiskit(word: str) -> str:
-    """Turn a Pauli word or bit-string of Qiskit's into ours: "IZX" to "XZI"."""
-    return word[::-1]
+word_from_qiskit = word_to_qiskit  # to turn it round twice is to leave it
 
 
 def outcomes_from_qiskit(values: np.ndarray) -> np.ndarray:

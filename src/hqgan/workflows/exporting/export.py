@@ -28,6 +28,7 @@ from hqgan.workflows.exporting.onnx_files import (
     write_onnx,
 )
 from hqgan.workflows.exporting.split import Angles, Cut, Images, cut_at_circuits
+from hqgan.writing import writing
 
 WHOLE = "latents_to_images.onnx"
 ENCODER, DECODER = "latents_to_angles.onnx", "values_to_images.onnx"
@@ -91,11 +92,8 @@ def export(
     generator.requires_grad_(False)
     require_one_pass(generator)
     cut = cut_at_circuits(generator)
-    try:
-        with new_folder(out) as folder:
-            found = _write(generator, about, cut, folder, opset, progress or (lambda *_: None))
-    except OSError as error:
-        raise RunError(f"cannot write to {out}: {error.strerror}; choose another --out") from error
+    with writing(f"to {out}"), new_folder(out) as folder:
+        found = _write(generator, about, cut, folder, opset, progress or (lambda *_: None))
     names = sorted(str(f.relative_to(out)) for f in out.rglob("*") if f.is_file())
     sets = cut.layer.circuits if cut else 0
     return Exported(str(out), names, about.generator, opset, sets, found)
