@@ -148,7 +148,7 @@ $(VENV)/.core: pyproject.toml constraints.txt | $(VENV)/bin/pip
 
 $(VENV)/.dev: $(VENV)/.core
 	@echo "installing what the tests need into $(VENV), Qiskit among it: a few minutes the first time"
-	$(VENV)/bin/python $(PIP_INSTALL) -e '.[$(TESTED)]'
+	$(if $(LOCKED),,$(VENV)/bin/python $(PIP_INSTALL) -e '.[$(TESTED)]')
 	@touch $@
 
 $(VENV)/.cluster: $(VENV)/.dev
