@@ -42,7 +42,7 @@ MARKED := slow or faults or browser or cluster or gpu or hardware or oracle
 OR_NONE := || { status=$$?; test $$status -eq 5; }
 
 .DEFAULT_GOAL := help
-.PHONY: lock audit help demo test check lint types layers slow oracles cluster browser docs notebook figure screenshots faults bench tables constraints clean
+.PHONY: lock audit mutants help demo test check lint types layers slow oracles cluster browser docs notebook figure screenshots faults bench tables constraints clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -117,6 +117,10 @@ lock: $(VENV)/.core  ## write .ci/lock anew: the versions of constraints.txt wit
 audit: $(VENV)/.core  ## ask the advisory databases about every locked package (network)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
 	$(VENV)/bin/pip-audit --require-hashes --disable-pip -r $(LOCK)/packages.txt
+
+mutants: $(VENV)/.dev  ## change one thing at a time in quantum/ and metrics.py: do the tests notice? (hours)
+	$(VENV)/bin/python $(PIP_INSTALL) cosmic-ray
+	$(VENV)/bin/python .ci/mutate.py --workers $(WORKERS)
 
 clean:  ## remove environments and caches, keep runs/
 	rm -rf .venv .venv-oracle .venv-constraints dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis
