@@ -5,12 +5,14 @@
 #   PYTHON       the Python, 3.11 or newer, that builds the environment (python3)
 #   TORCH_INDEX  an extra package index for torch, where pip's own has no CPU build: https://download.pytorch.org/whl/cpu
 #   WORKERS      parallel test processes, one thread each (2)
+#   LOCKED       cpu or cuda: install the tests' packages by their sha256 alone (.ci/lock), torch of that build
 #   KILLS        how often `make faults` kills a command (500)
 
 PYTHON ?= python3
 TORCH_INDEX ?=
 WORKERS ?= 2
 KILLS ?= 500
+LOCKED ?=
 
 VENV := .venv
 ORACLE := .venv-oracle
@@ -40,7 +42,7 @@ MARKED := slow or faults or browser or cluster or gpu or hardware or oracle
 OR_NONE := || { status=$$?; test $$status -eq 5; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types layers slow oracles cluster browser docs notebook figure screenshots faults bench tables constraints clean
+.PHONY: lock audit mutants help demo test check lint types layers slow oracles cluster browser docs notebook figure screenshots faults bench tables constraints clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -109,6 +111,17 @@ constraints:  ## resolve constraints.txt anew
 	.venv-constraints/bin/python .ci/constraints.py $(TORCH)
 	rm -rf .venv-constraints
 
+lock: $(VENV)/.core  ## write .ci/lock anew: the versions of constraints.txt with the sha256 of every file
+	$(VENV)/bin/python .ci/lock.py $(TESTED)
+
+audit: $(VENV)/.core  ## ask the advisory databases about every locked package (network)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
+	$(VENV)/bin/pip-audit --require-hashes --disable-pip -r $(LOCK)/packages.txt
+
+mutants: $(VENV)/.dev  ## change one thing at a time in quantum/ and metrics.py: do the tests notice? (hours)
+	$(VENV)/bin/python $(PIP_INSTALL) cosmic-ray
+	$(VENV)/bin/python .ci/mutate.py --workers $(WORKERS)
+
 clean:  ## remove environments and caches, keep runs/
 	rm -rf .venv .venv-oracle .venv-constraints dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -126,14 +139,20 @@ $(VENV)/bin/pip $(ORACLE)/bin/pip:
 	$(PYTHON) -m venv $(@:%/bin/pip=%)
 
 TESTED := dev,diffusion,quantum,app,export,loggers
+# With hashes pip takes no editable project, so that comes by itself, built by what is there.
+LOCK := .ci/lock
+BY_HASH = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+	-r $(LOCK)/packages.txt -r $(LOCK)/torch-$(LOCKED).txt && \
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+
 $(VENV)/.core: pyproject.toml constraints.txt | $(VENV)/bin/pip
 	@echo "installing torch and some thirty packages into $(VENV): a few minutes the first time"
-	$(VENV)/bin/python $(PIP_INSTALL) -e .
+	$(if $(LOCKED),$(BY_HASH),$(VENV)/bin/python $(PIP_INSTALL) -e .)
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.core
 	@echo "installing what the tests need into $(VENV), Qiskit among it: a few minutes the first time"
-	$(VENV)/bin/python $(PIP_INSTALL) -e '.[$(TESTED)]'
+	$(if $(LOCKED),,$(VENV)/bin/python $(PIP_INSTALL) -e '.[$(TESTED)]')
 	@touch $@
 
 $(VENV)/.cluster: $(VENV)/.dev
