@@ -24,6 +24,7 @@ from hqgan.app.showing import (
     site_choices,
 )
 from hqgan.app.training_tab import receive
+from hqgan.data import load_dataset
 from hqgan.errors import DataError, UsageError
 from hqgan.models import About, build_generator, save_snapshot
 from hqgan.models.registry import GENERATORS
@@ -167,6 +168,18 @@ def test_an_upload_becomes_findings_and_the_next_one_takes_its_place(tmp_path: P
         receive(session, bad, UploadLimits())
     assert not bad.exists()
     assert session.data is None
+
+
+def test_damaged_images_of_an_upload_are_not_counted(tmp_path: Path) -> None:
+    nothing: Any = SimpleNamespace()
+    session = Session(tmp_path / "session", nothing, nothing)
+    folder = images_in(tmp_path / "a", ("mel", "nv"), 10)
+    for number in range(8):
+        (folder / "nv" / f"damaged-{number}.png").write_bytes(b"no image")
+    looked = receive(session, zipped(folder, tmp_path / "a.zip"), UploadLimits())
+    assert looked.trainable
+    assert session.data is not None
+    assert session.train_images == len(load_dataset(session.data, "train", 32))
 
 
 def test_images_without_class_folders_are_explained_in_words_of_the_visitor(

@@ -48,6 +48,19 @@ def emptied(disk: Path) -> None:
         shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
 
+def unbroken(
+    command: Command, place: Place, server: Server
+) -> tuple[list[str], Path, dict[str, str]]:
+    """The arguments of a command, its folder, not there again, and what it writes undisturbed."""
+    folder = place.folder / f"shortage-{command.__name__}"
+    arguments = command(place, folder / "out")
+    shutil.rmtree(folder, ignore_errors=True)
+    server.finish(arguments, folder)
+    expected = contents(folder)
+    shutil.rmtree(folder)
+    return arguments, folder, expected
+
+
 def assert_refusal(status: int, log: str) -> None:
     """Exit code 1 and a sentence that begins with error, but no traceback."""
     assert status == 1, log
@@ -88,40 +101,25 @@ def test_a_read_only_disk_is_refused(
     figures["read-only disks: a sentence"] += 1
 
 
+MEGABYTE = 1 << 20
+SHORTAGES = {  # how much more there is than the process begins with
+    "file descriptors": [{"files": number} for number in range(5)],
+    "memory": [{"memory": number * MEGABYTE} for number in (2, 8, 32)],
+}
+
+
+@pytest.mark.parametrize("what", SHORTAGES)
 @COMMANDS
-def test_too_few_file_descriptors_are_an_error_and_no_damage(
-    command: Command, place: Place, server: Server, figures: Counter[str]
+def test_what_is_used_up_is_an_error_and_no_damage(
+    command: Command, what: str, place: Place, server: Server, figures: Counter[str]
 ) -> None:
-    folder = place.folder / f"descriptors-{command.__name__}"
-    arguments = command(place, folder / "out")
-    server.finish(arguments, folder)
-    expected = contents(folder)
-    shutil.rmtree(folder)
-    for files in range(5):  # more than the process begins with
-        answer = server.run(arguments, folder, files=files)
+    arguments, folder, expected = unbroken(command, place, server)
+    for limit in SHORTAGES[what]:
+        answer = server.run(arguments, folder, **limit)
         assert "Traceback" not in answer.log, answer.log
         assert answer.status in (0, 1), answer.log
         if answer.status:
-            figures["file descriptors used up: a sentence"] += 1
-    server.finish(arguments, folder)
-    assert contents(folder) == expected
-
-
-@COMMANDS
-def test_too_little_memory_is_an_error_and_no_damage(
-    command: Command, place: Place, server: Server, figures: Counter[str]
-) -> None:
-    folder = place.folder / f"memory-{command.__name__}"
-    arguments = command(place, folder / "out")
-    server.finish(arguments, folder)
-    expected = contents(folder)
-    shutil.rmtree(folder)
-    for megabytes in (2, 8, 32):  # more than the process begins with
-        answer = server.run(arguments, folder, memory=megabytes << 20)
-        assert "Traceback" not in answer.log, answer.log
-        assert answer.status in (0, 1), answer.log
-        if answer.status:
-            figures["memory used up: a sentence"] += 1
+            figures[f"{what} used up: a sentence"] += 1
     server.finish(arguments, folder)
     assert contents(folder) == expected
 
@@ -136,11 +134,7 @@ def test_a_clock_that_jumps_changes_no_result(
         "real, step = time.time, itertools.count()\n"
         "time.time = lambda: real() + (-1) ** next(step) * 7200 * (next(step) % 5)\n"
     )
-    folder = place.folder / f"clock-{command.__name__}"
-    arguments = command(place, folder / "out")
-    server.finish(arguments, folder)
-    expected = contents(folder)
-    shutil.rmtree(folder)
+    arguments, folder, expected = unbroken(command, place, server)
     server.finish(arguments, folder, before=[jumps])
     assert contents(folder) == expected
     figures["jumping clocks: the same result"] += 1

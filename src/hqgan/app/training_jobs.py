@@ -1,12 +1,12 @@
 """Trainings that visitors start: one at a time, each in a process of its own, a few in a queue.
 
-The process is `hqgan train`; its metrics.jsonl tells how far it is, SIGINT makes it save and stop.
+The process is `hqgan train`; its metrics.jsonl tells how far it is, SIGTERM makes it save and stop.
+SIGINT would too, but what a shell runs in the background ignores that, and so do its children.
 Whatever becomes of it, the page lives.
 """
 
 import logging
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -24,7 +24,7 @@ from hqgan.errors import HqganError, UsageError
 from hqgan.models import snapshots
 from hqgan.training.runs import CONFIG, METRICS, STATE, read_records
 
-PATIENCE = 120.0  # seconds for a process to save after SIGINT, before it is killed
+PATIENCE = 120.0  # seconds for a process to save after SIGTERM, before it is killed
 NICE = 10  # the page comes first
 INTERRUPTED = 130
 LOG = "training.log"
@@ -185,7 +185,7 @@ class Trainings:
             elif job.stage is Stage.RUNNING:
                 job.stage = Stage.STOPPING
                 if job.process is not None:
-                    job.process.send_signal(signal.SIGINT)
+                    job.process.terminate()
                 threading.Thread(target=_insist, args=(job,), daemon=True).start()
 
     def wait(self, job: Job, seconds: float) -> bool:
@@ -244,7 +244,7 @@ class Trainings:
         with self._changed:
             job.process = process
             if job.stage is Stage.STOPPING:  # asked for before there was a process
-                process.send_signal(signal.SIGINT)
+                process.terminate()
         try:
             code = process.wait(self.most_seconds)
         except subprocess.TimeoutExpired:

@@ -57,7 +57,7 @@ def receive(session: Session, file: Path, limits: UploadLimits) -> Looked:
     except DataError as error:
         session.forget_upload()
         raise DataError(sentence(error, {str(unpacked.folder): "your zip"})) from error
-    counted = sum(found.counts["train"].values()) - len(found.unreadable)
+    counted = sum(found.counts["train"].values())
     trainable = len(found.classes) >= FEWEST_CLASSES and counted >= 2
     session.train_images = counted
     return Looked(findings_html(found, unpacked.left_out), trainable)
