@@ -40,15 +40,16 @@ def test_the_first_of_each_comes_before_the_second_of_any() -> None:
 def test_one_page_one_address_and_all_together_wait_for_so_much() -> None:
     queue = a_queue(*(event(f"s{n // 4}", f"10.0.0.{n // 8}") for n in range(32)))
     waiting = Waiting(queue, most=33, of_address=8, of_session=4)
-    waiting.require_room("new", "10.9.9.9")
+    with waiting.room("new", "10.9.9.9"):
+        pass
     for session, place, status in (("s0", "10.9.9.9", 429), ("new", "10.0.0.0", 429)):
-        with pytest.raises(Refused) as refusal:
-            waiting.require_room(session, place)
+        with pytest.raises(Refused) as refusal, waiting.room(session, place):
+            pass
         assert refusal.value.status == status
         assert refusal.value.retry
     queue.event_queue_per_concurrency_id["looks"] = SimpleNamespace(queue=[event("x")])
-    with pytest.raises(Refused) as full:
-        waiting.require_room("new", "10.9.9.9")
+    with pytest.raises(Refused) as full, waiting.room("new", "10.9.9.9"):
+        pass
     assert full.value.status == 503
     assert full.value.retry
 
@@ -58,11 +59,25 @@ def test_who_reads_nothing_gets_nothing_more() -> None:
     unread: asyncio.Queue[int] = asyncio.Queue()
     queue.pending_messages_per_session["s"] = unread
     waiting = Waiting(queue)
-    waiting.require_room("s", "")
+    with waiting.room("s", ""):
+        pass
     for number in range(1000):
         unread.put_nowait(number)
-    with pytest.raises(Refused):
-        waiting.require_room("s", "")
+    with pytest.raises(Refused), waiting.room("s", ""):
+        pass
+
+
+def test_orders_that_are_on_their_way_count() -> None:
+    waiting = Waiting(a_queue(), of_session=2)
+    with (
+        waiting.room("s", ""),
+        waiting.room("s", ""),
+        pytest.raises(Refused),
+        waiting.room("s", ""),
+    ):
+        pass
+    with waiting.room("s", ""):
+        pass
 
 
 def test_pages_that_fetch_nothing_for_a_minute_are_forgotten(

@@ -11,6 +11,7 @@ from hqgan.app.door.refusing import Message, Receive, Refused
 from hqgan.app.limits import MOST_JSON, PATIENCE
 
 MOST_DEEP = 20  # lists and objects within each other
+MOST_FIELDS = 20  # of a form or a query
 
 
 async def whole(receive: Receive, most: int = MOST_JSON, seconds: float = PATIENCE) -> bytes:
@@ -57,8 +58,7 @@ def json_object(body: bytes) -> dict[str, Any]:
 def form(kind: bytes, body: bytes) -> dict[str, str]:
     """The fields of a form, whichever way a browser packs them; files are left out."""
     if not kind.lower().startswith(b"multipart/form-data"):
-        text = body.decode("utf-8", "replace")
-        return {name: values[-1] for name, values in parse_qs(text, max_num_fields=20).items()}
+        return fields_of(body.decode("utf-8", "replace"))
     head = b"Content-Type: " + kind.replace(b"\r", b"").replace(b"\n", b"") + b"\r\n\r\n"
     parts = BytesParser(policy=email.policy.HTTP).parsebytes(head + body)
     fields = {}
@@ -68,6 +68,15 @@ def form(kind: bytes, body: bytes) -> dict[str, str]:
         if isinstance(name, str) and isinstance(content, bytes):
             fields[name] = content.decode("utf-8", "replace")
     return fields
+
+
+def fields_of(text: str) -> dict[str, str]:
+    """The fields of a query, the last of each name; Refused for more than a page has."""
+    try:
+        read = parse_qs(text, max_num_fields=MOST_FIELDS)
+    except ValueError:
+        raise Refused(400, "The request has too many fields.") from None
+    return {name: values[-1] for name, values in read.items()}
 
 
 def replayed(body: bytes, receive: Receive) -> Receive:

@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from hqgan.app.door.attempts import Attempts
-from hqgan.app.door.bodies import form, json_object, replayed, whole
+from hqgan.app.door.bodies import fields_of, form, json_object, replayed, whole
 from hqgan.app.door.orders import Event, checked
 from hqgan.app.door.receiving import Receiving
 from hqgan.app.door.refusing import Asgi, Message, Receive, Refused, Scope, Send, refuse, ruled
@@ -92,8 +92,7 @@ class Guard:
         if self.door.accounts and path.startswith((API, "/config")):
             await self.require_signed_in(scope)
         who = visitor(headers, client[0] if client else "")
-        asked = parse_qs(scope.get("query_string", b"").decode("latin-1"), max_num_fields=20)
-        one = {name: values[-1] for name, values in asked.items()}
+        one = fields_of(scope.get("query_string", b"").decode("latin-1"))
         scope = {**scope, "query_string": b""}  # Gradio reads files and pages by it
         rules = ruled(send, new_cookie() if path == "/" and who.is_new else None)
         match path.removeprefix(API).rstrip("/"):
@@ -166,9 +165,8 @@ class Guard:
         session = self.door.owners.claim(asked.get("session_hash"), who)
         shelf = self.door.receiving.shelf
         body = checked(asked, self.door.events, lambda word: shelf.find(word, who.word))
-        self.door.waiting.require_room(session, who.network)
-        await self.hand_on(scope, body, receive, send)
-        self.door.waiting.take_turns()
+        with self.door.waiting.room(session, who.network):
+            await self.hand_on(scope, body, receive, send)
 
     async def fetch(
         self, who: Visitor, session: object, scope: Scope, receive: Receive, send: Send

@@ -11,7 +11,7 @@ from hqgan.app.door.connections import Watch
 from hqgan.errors import RunError, UsageError
 
 START = 60.0  # seconds for the server to answer
-END = 5  # seconds for answers to end at shutdown
+END = 2  # seconds for answers to end at shutdown
 BACKLOG = 1024  # connections that the system holds while the server is busy
 FILES = 8192  # open at once: connections, and what they read
 

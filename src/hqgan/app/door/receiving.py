@@ -132,7 +132,8 @@ class Receiving:
         """Tell a page how far its upload is, in the messages that Gradio's own sends."""
         upload = None
         for _ in range(int(3 / SHOWN)):  # the page asks before it sends
-            if upload := self._named.get((who.word, name)):
+            upload = self._named.get((who.word, name))
+            if upload is not None or not SESSION.fullmatch(name):
                 break
             await asyncio.sleep(SHOWN)
         if upload is None:

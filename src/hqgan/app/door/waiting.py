@@ -7,6 +7,8 @@ the inside of Gradio's queue; all of it runs in the thread of the server.
 
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from hqgan.app.door.refusing import Refused
@@ -36,26 +38,39 @@ class Waiting:
         self.queue = queue
         self.most, self.of_address, self.of_session = most, of_address, of_session
         self.streams: set[str] = set()  # pages that fetch their messages
+        self._coming: list[tuple[str, str]] = []
         self._idle: dict[str, float] = {}
         self._swept = 0.0
 
-    def require_room(self, session: str, place: str) -> None:
-        """Refused where a page, an address or all together wait for too much."""
+    @contextmanager
+    def room(self, session: str, place: str) -> Iterator[None]:
+        """A place in the queue, held while Gradio takes the order.
+
+        Raises:
+            Refused: a page, an address or all together wait for too much.
+        """
         self.sweep()
-        waiting = [event for one in self._queues() for event in one]
+        waiting = [(e.session_hash, _place(e)) for one in self._queues() for e in one]
+        waiting += self._coming  # many at the same moment are none in the queue yet
         if len(waiting) >= self.most:
             text = f"{len(waiting)} orders wait, the most this page takes; please try again soon."
             raise Refused(503, text, RETRY)
-        if Counter(event.session_hash for event in waiting)[session] >= self.of_session:
+        if Counter(one for one, _ in waiting)[session] >= self.of_session:
             raise Refused(
                 429, f"{self.of_session} orders of yours wait already; let them be made first.", 2
             )
-        if Counter(_place(event) for event in waiting)[place] >= self.of_address:
+        if Counter(one for _, one in waiting)[place] >= self.of_address:
             text = f"{self.of_address} orders of your address wait already; please try again soon."
             raise Refused(429, text, RETRY)
         unread = self.queue.pending_messages_per_session.get(session)
         if unread is not None and unread.qsize() >= UNREAD:
             raise Refused(429, "The page does not fetch what was made; please reload it.", RETRY)
+        self._coming.append((session, place))
+        try:
+            yield
+        finally:
+            self._coming.remove((session, place))
+            self.take_turns()
 
     def take_turns(self) -> None:
         """Put the orders of every queue so that each page's n-th comes before any (n + 1)-th."""
