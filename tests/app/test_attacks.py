@@ -161,7 +161,7 @@ ODD: dict[str, tuple[bytes, set[int]]] = {
     "a query of many": (request("GET", "/config?" + "a=b&" * 3000), {400}),
     "lists in lists": (posted(JOIN, DEEP), {400}),
     "no HTTP": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(500), {400, 0}),
-    "HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", {400, 0}),
+    "HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", {400, 421, 0}),
     "no host": (b"GET / HTTP/1.1\r\n\r\n", {400}),
     "two hosts": (request("GET", "/", "Host: 127.0.0.1", "Host: evil"), {400}),
     "a foreign name": (request("GET", "/", "Host: evil.example"), {421}),

@@ -34,6 +34,7 @@ from web_attacks import (
     attack,
     connected,
     controls,
+    form,
     images_wanted,
     join_body,
     made_for,
