@@ -39,6 +39,7 @@ FLOORS = {
     "completion": 7,
     "durations": 0,
     "writing": 1,
+    "reading": 0,
     "cli_data": 8,
     "cli_compare": 9,
     "cli_hardware": 10,

@@ -10,6 +10,7 @@ from pathlib import Path
 from huggingface_hub import ModelCard
 
 from hqgan.models.about import About
+from hqgan.reading import SMALL, read_bytes
 
 CARD = "README.md"
 OURS = "<!-- hqgan makes this page anew when it measures; without this line it stays as it is -->"
@@ -154,4 +155,4 @@ def as_card(text: str, **facts: object) -> ModelCard:
 def read_card(folder: Path) -> str | None:
     """The page that lies in a snapshot, or None."""
     file = folder / CARD
-    return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else None
+    return read_bytes(file, SMALL).decode("utf-8", "replace") if file.is_file() else None
