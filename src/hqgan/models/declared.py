@@ -76,7 +76,7 @@ def require_arguments(kind: type, arguments: Any) -> dict[str, Any]:
 def require_value(name: str, value: Any, annotation: Any) -> None:
     """ValueError unless `value` may be the argument `name`."""
     kinds = get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
-    shown = f"config.json: {name} is {value!r:.60}"
+    shown = f"{name} is {value!r:.60}"
     if value is None and type(None) in kinds:
         return
     number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -101,18 +101,18 @@ def require_weights(kind: type[torch.nn.Module], arguments: Mapping[str, Any], f
     """
     declared = read_declared(file)
     with torch.device("meta"):
-        built = kind(**arguments).state_dict()
+        wanted = kind(**arguments).state_dict()
     for names, seen in (
-        (built.keys() - declared.keys(), "lacks"),
-        (declared.keys() - built.keys(), "holds, against config.json,"),
+        (wanted.keys() - declared.keys(), "lacks"),
+        (declared.keys() - wanted.keys(), "holds, against the model,"),
     ):
         if names:
             raise ValueError(f"{file.name} {seen} {min(names)!r:.60}")
-    for name, tensor in built.items():
+    for name, tensor in wanted.items():
         dtype, shape = declared[name]
         if shape != tuple(tensor.shape):
             raise ValueError(
-                f"{name} is {shape} in {file.name}, but {tuple(tensor.shape)} by config.json"
+                f"{name} is {shape} in {file.name}, but {tuple(tensor.shape)} in the model"
             )
         expected = FLOATS if tensor.is_floating_point() else {WHOLE[tensor.dtype]}
         if dtype not in expected:
