@@ -73,7 +73,7 @@ def test_a_paid_job_is_sent_once_however_often_its_sender_dies(
             crash = next(kinds)
             command = order
             if (out / "jobs.jsonl").is_file() and kills % 2:
-                command = ["hardware", "collect", str(out)]
+                command = ["hardware", "collect", str(out), "--backend", SERVICE]
             answer = server.run(command, out, **more, **crash)
             if answer.status >= 0:
                 break

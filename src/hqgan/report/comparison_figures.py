@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hqgan.data import to_uint8
-from hqgan.models import generate, load_snapshot
+from hqgan.models import generate, load_snapshot, snapshot_in
 from hqgan.report.page import COLOURS, GREY, STYLE
 from hqgan.report.statements import overall
 from hqgan.workflows.compare import Plan
@@ -85,7 +85,7 @@ def sample_figure(chosen: Plan) -> "Figure":
     for model in models:
         record = first[model].done()
         if record and record["snapshot"]:
-            generator, _ = load_snapshot(first[model].run / record["snapshot"])
+            generator, _ = load_snapshot(snapshot_in(first[model].run, record["snapshot"]))
             labels = [y for y in range(len(chosen.dataset.classes)) for _ in range(PER_CLASS)]
             images = np.concatenate([to_uint8(x) for x in generate(generator, labels, seed=0)])
             strips[model] = strip(images)

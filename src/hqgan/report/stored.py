@@ -27,6 +27,7 @@ PROBE, HARDWARE, NOISE_STUDY = "probe.json", "hardware.json", "noise-study.json"
 COMPARISONS = ("comparison-final.json", "comparison.json")  # the first that is there
 STUDIES = ("study-final.json", "study.json")
 EXAMPLES = "examples.png"
+LONGEST = 4000  # characters of a text
 GAP = 2  # white pixels that `save_grid` leaves between images
 NOTHING = np.zeros((0, 0, 1, 1, 3), np.uint8)
 
@@ -99,7 +100,7 @@ def readable(file: Path) -> Iterator[None]:
         raise RunError(f"cannot read {file}: {error.strerror or error}") from error
     except (
         *(ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError),
-        *(OverflowError, RecursionError),  # numbers of 400 digits, brackets 10,000 deep
+        *(ArithmeticError, RecursionError),  # numbers of 400 digits, brackets 10,000 deep
     ) as error:
         why = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise RunError(
@@ -145,6 +146,8 @@ def built(kind: type[Made], plain: Mapping[str, Any]) -> Made:
 def value_of(hint: Any, value: Any, name: str) -> Any:
     """A value of a field, of the type that it is annotated with."""
     origin, parts = get_origin(hint), get_args(hint)
+    if isinstance(value, str) and len(value) > LONGEST:
+        raise TypeError(f"{name} is {value!r:.60}, and so on for {len(value):,} characters")
     if origin in (Union, types.UnionType):
         if value is None and type(None) in parts:
             return None
