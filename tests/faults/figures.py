@@ -17,8 +17,9 @@ Figures = defaultdict[str, Counter[str]]  # by kind
 FIGURES: pytest.StashKey[Figures] = pytest.StashKey()
 STARTED: pytest.StashKey[float] = pytest.StashKey()
 FAULTS, INPUTS, REQUESTS = "faults", "bad inputs", "requests"
-BAD_INPUTS = {"test_bad_images", "test_bad_tables", "test_configurations"} | {
-    *("test_tampered_files", "test_web_attacks")
+BAD_INPUTS = {"test_bad_images", "test_bad_tables", "test_configurations", "test_web_attacks"} | {
+    *("test_tampered_snapshots", "test_tampered_runs", "test_nothing_runs"),
+    *("test_hostile_servers", "test_hostile_words", "test_hostile_services"),
 }
 # What is said of those that were tried, survived and lost.
 WORDS = {
