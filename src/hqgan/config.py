@@ -209,7 +209,7 @@ class UniqueKeys(yaml.SafeLoader):
 def read_yaml(file: Path) -> dict[str, Any]:
     """A YAML file with a mapping at its top, or a `UsageError` that names it."""
     try:
-        values = yaml.load(file.read_text(encoding="utf-8"), UniqueKeys)  # noqa: S506  # a SafeLoader
+        values = yaml.load(file.read_text(encoding="utf-8"), UniqueKeys)  # noqa: S506
     except OSError as error:
         raise UsageError(f"cannot read the configuration {file}: {error.strerror}") from error
     except (yaml.YAMLError, ValueError) as error:  # a date such as 2020-13-45 is a ValueError

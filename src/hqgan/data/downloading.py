@@ -219,7 +219,7 @@ def _stream(
     report: Callable[[int, int | None], None] | None,
 ) -> bool:
     """Read one connection to its end; True when that is also the end of the file."""
-    request = urllib.request.Request(address, headers={"User-Agent": "hqgan"})  # noqa: S310  # see require_safe
+    request = urllib.request.Request(address, headers={"User-Agent": "hqgan"})  # noqa: S310
     if start:
         request.add_header("Range", f"bytes={start}-")
     with OPENER.open(request, timeout=TIMEOUT) as response:

@@ -6,7 +6,7 @@ import numpy as np
 
 from hqgan.data import to_uint8
 from hqgan.models import generate, load_snapshot, snapshot_in
-from hqgan.report.page import COLOURS, GREY, STYLE
+from hqgan.report.page import COLOURS, GREY, STYLE, lay_out
 from hqgan.report.statements import overall
 from hqgan.workflows.compare import Plan
 from hqgan.workflows.table import REFERENCE_MODEL, Comparison
@@ -48,7 +48,7 @@ def curve_figure(table: Comparison) -> "Figure":
         axis.set_ylabel("kernel distance (lower is better)")
         if drawn:
             axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-        figure.draw_without_rendering()
+        lay_out(figure)
     return figure
 
 
@@ -107,7 +107,7 @@ def sample_figure(chosen: Plan) -> "Figure":
         axis.xaxis.tick_top()
         axis.tick_params(length=0)
         axis.spines[:].set_visible(False)
-        figure.draw_without_rendering()
+        lay_out(figure)
     return figure
 
 

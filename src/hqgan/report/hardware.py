@@ -16,6 +16,7 @@ from hqgan.report.page import (
     STYLE,
     Row,
     html_page,
+    lay_out,
     said,
     save_page,
     small_figure,
@@ -215,7 +216,7 @@ def hardware_figure(found: Hardware) -> "Figure":
         for letter, (_, draw, _) in zip("abc", panels(found), strict=True):
             draw(axes[letter])
         draw_examples(axes["d"], found.compared.examples, [one.name for one in sources])
-        figure.draw_without_rendering()
+        lay_out(figure)
     return figure
 
 

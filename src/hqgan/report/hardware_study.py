@@ -16,6 +16,7 @@ from hqgan.report.page import (
     STYLE,
     Row,
     html_page,
+    lay_out,
     said,
     save_page,
     small_figure,
@@ -166,7 +167,7 @@ def study_figure(found: NoiseStudy) -> "Figure":
         for axis, column in zip(axes[-1], columns(), strict=True):
             axis.set_xlabel(column.title)
         axes[0, 0].legend()
-        figure.draw_without_rendering()
+        lay_out(figure)
     return figure
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from hqgan.evaluation.probes import Estimate, GeneratorProbe, Probe
-from hqgan.report.page import COLOURS, DASHES, GREY, MARKS, STYLE, small_figure
+from hqgan.report.page import COLOURS, DASHES, GREY, MARKS, STYLE, lay_out, small_figure
 from hqgan.report.pieces import chart
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def probe_figure(probe: Probe) -> "Figure":
             draw(axes[letter])
             title = axes[letter].get_title(loc="left")
             axes[letter].set_title(f"({letter}) {title}", loc="left")
-        figure.draw_without_rendering()  # layout and texts, while the style is in force
+        lay_out(figure)  # layout and texts, while the style is in force
     return figure
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from hqgan.data import Dataset, load_dataset, to_uint8
 from hqgan.models import About, Generator, find_snapshot, generate, load_snapshot
-from hqgan.report.page import DPI, STYLE, as_png, writing_to
+from hqgan.report.page import DPI, STYLE, as_png, lay_out, writing_to
 from hqgan.report.pieces import side_by_side
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def sheet_figure(generator: Generator, about: About, reference: Dataset, seed: i
         axis.xaxis.tick_top()
         axis.tick_params(length=0)
         axis.spines[:].set_visible(False)
-        figure.draw_without_rendering()
+        lay_out(figure)
     return figure
 
 

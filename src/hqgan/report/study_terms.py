@@ -110,4 +110,4 @@ def images_of(row: Record) -> str:
 
 def wrapped(name: str, width: int) -> str:
     """A text in lines for a figure, where a dollar is a dollar."""
-    return "\n".join(textwrap.wrap(name, width)).replace("$", r"\$")
+    return "\n".join(textwrap.wrap(name, width))
