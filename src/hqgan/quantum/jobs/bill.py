@@ -1,10 +1,10 @@
 """`Bill`: what a job on a device will cost, with the formula in words, before it is sent."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+LONGEST = 1e9  # seconds
 USUAL_DELAY = 250e-6
 """Seconds between two shots, in which qubits relax, where a device does not say."""
 
@@ -53,7 +53,7 @@ class Bill:
 def is_time(seconds: object) -> bool:
     """Whether a value is a number of seconds: a NaN or a negative one would void every ceiling."""
     known = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-    return known and 0 <= seconds < math.inf  # type: ignore[operator]  # it is a number
+    return known and 0 <= seconds <= LONGEST  # type: ignore[operator]  # it is a number
 
 
 def estimate(

@@ -194,7 +194,15 @@ class Device:
                 f"the job needs about {order.bill.qpu_seconds:.3g} QPU seconds, more than the "
                 f"ceiling of {ceiling:g}: {order.bill.formula}. Ask for fewer samples or shots"
             )
-        pubs = self._jobs.pubs(order, _from_qpy(order.program))
+        try:
+            pubs = self._jobs.pubs(order, _from_qpy(order.program))
+        except HqganError:
+            raise
+        except Exception as error:  # qiskit raises whatever an edited order leads it to
+            raise HqganError(
+                f"the order contradicts itself ({type(error).__name__}: {error}); nothing was "
+                "sent. Order anew, into another --out"
+            ) from error
         with self._explained("sending a job"):
             return self.service.run(
                 pubs,

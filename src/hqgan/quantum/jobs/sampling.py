@@ -111,7 +111,9 @@ def _bits(answer: Any, line: int, shape: tuple[int, int]) -> Any:
     ValueError for other rows and qubits than (R, Q), or without a shot. Fewer shots than were
     asked for, or more, are what was paid for: the standard errors count them.
     """
-    bits = answer.data[register(line)].to_bool_array(order="little")
+    bits = np.asarray(answer.data[register(line)].to_bool_array(order="little"))
+    if bits.dtype != bool:
+        raise ValueError(f"it holds {bits.dtype} in the place of bits")
     bits = bits if bits.ndim == 3 else bits[None]
     rows, shots, qubits = bits.shape
     if (rows, qubits) != shape or not shots:

@@ -35,6 +35,7 @@ FOLDER = "hardware"  # in a run
 MOST_IMAGES = 10_000
 SHOTS = 4096  # of a circuit in a basis, where a device is not told otherwise
 MODELS = ("noise:", "aer:")  # what computes values here, and sends nothing
+LEAST_BUSY = "ibm:least_busy"
 CODE = "python:"  # before the name of a function that is imported and called
 SAME_ANGLES = 1e-3  # radians; float32 sums are rounded otherwise on another machine
 
@@ -333,6 +334,9 @@ def restored(folder: Path, named: str | None = None) -> Plan:
             )
             for one in content["jobs"]
         )
+        for part in parts:
+            if part.order.backend != settings.backend and settings.backend != LEAST_BUSY:
+                raise ValueError(f"a job is for {part.order.backend}, not {settings.backend}")
         z, y, inputs, weights = (
             torch.from_numpy(arrays[name]) for name in ("z", "y", "inputs", "weights")
         )
@@ -357,7 +361,7 @@ def restored(folder: Path, named: str | None = None) -> Plan:
         )
     call = Call(now.layer, inputs, weights)
     spec = settings.backend
-    if spec == "ibm:least_busy" and content["device"]:  # the one that was, not the one that is now
+    if spec == LEAST_BUSY and content["device"]:  # the one that was, not the one that is now
         spec = content["device"]
     answered = all((folder / answer(part.name)).is_file() for part in parts)
     if not (parts and answered) and spec.startswith(CODE) and spec != named:
