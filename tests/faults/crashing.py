@@ -24,12 +24,17 @@ ATTEMPTS = 60  # kills in one chain before it may finish
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of a command: exit status (negative: a signal), seconds, changes of files."""
+    """What became of a command: exit status (negative: a signal), seconds, changes of files.
+
+    After `refuse`, operations of any kind too, and the one that failed.
+    """
 
     status: int
     seconds: float
-    operations: int
     log: str
+    operations: int = 0
+    io_operations: int = 0
+    failed: str = ""
 
 
 @dataclass

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from hqgan.errors import RunError
+from hqgan.errors import RunError, raise_if_of_the_machine
 
 ABOUT = "hqgan.json"
 MOST = 2**53  # of anything that is counted; beyond it floats have holes
@@ -67,6 +67,7 @@ def read_about(folder: Path) -> About:
         *(OSError, ValueError, TypeError, KeyError, AttributeError),
         RecursionError,  # brackets within brackets within ...
     ) as error:
+        raise_if_of_the_machine(error, folder)
         raise damaged(folder, error) from error
     return about
 

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_model
 from torch import Tensor
 
-from hqgan.errors import RunError, UsageError
+from hqgan.errors import RunError, UsageError, raise_if_of_the_machine
 from hqgan.models.about import ABOUT, About, damaged, read_about
 from hqgan.models.card import read_card
 from hqgan.models.generator import Generator
@@ -71,6 +71,7 @@ def load_weights(folder: Path, kind: type[Built] | None) -> Built:
         if broken:
             raise ValueError(f"{broken[0]} is NaN or infinite")
     except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
+        raise_if_of_the_machine(error, folder)
         raise damaged(folder, error) from error
     generator.card = read_card(folder)
     return generator.eval()

@@ -26,7 +26,7 @@ import torch
 
 import hqgan
 from hqgan.config import differences, read_config, to_yaml
-from hqgan.errors import RunError, UsageError
+from hqgan.errors import RunError, UsageError, raise_if_of_the_machine
 from hqgan.models import About, Generator, save_snapshot
 from hqgan.models.about import MOST
 from hqgan.schema import Config
@@ -169,6 +169,7 @@ def load_state(run: Path) -> dict[str, Any] | None:
     try:
         return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever the damaged bytes lead it to
+        raise_if_of_the_machine(error, file)
         raise damaged(file) from error
 
 

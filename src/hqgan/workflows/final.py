@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from hqgan.data import Dataset, load_dataset
-from hqgan.errors import RunError, UsageError
+from hqgan.errors import RunError, UsageError, raise_if_of_the_machine
 from hqgan.evaluation import load_extractor
 from hqgan.models import load_snapshot
 from hqgan.training import Callbacks
@@ -156,4 +156,5 @@ def read_openings(out: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
+        raise_if_of_the_machine(error, file)
         raise RunError(f"{file} is damaged: {error}; restore it") from error

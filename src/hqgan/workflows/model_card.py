@@ -1,6 +1,7 @@
 """The model card of a snapshot, filled with what its run knows: measurements, copies, time."""
 
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,18 +26,19 @@ is called FID that is not 2048-dimensional Inception FID.
 """
 
 
-def refresh_card(path: Path) -> None:
+def refresh_card(path: Path, tell: Callable[[str], None] = lambda text: None) -> None:
     """Write anew the README.md of the newest snapshot of a run, or of a snapshot.
 
-    One that is not of our making any more, or cannot be written, stays as it is: a card costs
-    nobody their numbers.
+    One that is not of our making any more stays as it is; so does one for which something cannot
+    be read or written, and `tell` is told so: a card costs nobody their numbers.
     """
-    snapshot = find_snapshot(path)
-    old = read_card(snapshot)
-    if old is None or OURS not in old:
-        return
-    with suppress(OSError):
-        write_atomically(snapshot / CARD, run_card(snapshot).encode("utf-8", "replace"))
+    try:
+        snapshot = find_snapshot(path)
+        old = read_card(snapshot)
+        if old is not None and OURS in old:
+            write_atomically(snapshot / CARD, run_card(snapshot).encode("utf-8", "replace"))
+    except OSError as error:
+        tell(f"warning: the model card in {path} was not written: {error}")
 
 
 def run_card(snapshot: Path) -> str:
@@ -93,7 +95,7 @@ def cost_of(run: Path, images_seen: int) -> list[tuple[str, str]]:
         state = load_state(run)
         if state is not None and state["images_seen"] == images_seen:
             rows.append(("training time", duration(state["seconds"])))
-    with suppress(OSError, ValueError, KeyError):
+    with suppress(FileNotFoundError, ValueError, KeyError):
         made = json.loads((run / ENVIRONMENT).read_text(encoding="utf-8"))
         machine = f"{made['device']} ({made['machine']}, {made['threads']} threads)"
         versions = f"hqgan {made['hqgan']}, torch {made['torch']}"

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hqgan.errors import RunError, UsageError
+from hqgan.errors import RunError, UsageError, raise_if_of_the_machine
 from hqgan.models import About, Generator, find_snapshot, latents, load_snapshot
 from hqgan.pretrained import is_packaged
 from hqgan.quantum.backends import Backend, Device, Order, open_backend
@@ -379,6 +379,7 @@ def read_order(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         content = json.loads((folder / ORDER).read_text(encoding="utf-8"))
         return content, load_arrays(folder / ARRAYS)
     except (OSError, ValueError, KeyError, BadZipFile, EOFError) as error:
+        raise_if_of_the_machine(error, folder)
         raise damaged(folder, error) from error
 
 
