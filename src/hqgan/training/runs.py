@@ -206,16 +206,25 @@ def acquire(file: Path, doing: str = "training") -> TextIO:
 
     RunError where another process does; `doing` says what.
     """
-    handle = file.open("w")
     try:
         import fcntl
     except ImportError:  # Windows: no lock rather than no training
-        return handle
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        return file.open("w")
+    while True:
+        handle = file.open("w")
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Whoever held it before may have removed it since it was opened here.
+            if os.path.samestat(os.fstat(handle.fileno()), file.stat()):
+                return handle
+        except BlockingIOError:
+            handle.close()
+            raise RunError(
+                f"another process is {doing} in {file.parent}; wait for it, or choose another --out"
+            ) from None
+        except FileNotFoundError:
+            pass
+        except OSError:
+            handle.close()
+            raise
         handle.close()
-        raise RunError(
-            f"another process is {doing} in {file.parent}; wait for it, or choose another --out"
-        ) from None
-    return handle

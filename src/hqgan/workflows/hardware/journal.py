@@ -20,10 +20,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, TextIO, get_args
+from typing import Any, Literal, get_args
 
 from hqgan.errors import RunError
-from hqgan.training.runs import LOCK, acquire, write_atomically
+from hqgan.training.runs import write_atomically
+from hqgan.workflows.settings import locked
 
 JOBS = "jobs.jsonl"
 End = Literal["done", "failed", "cancelled", "missing"]
@@ -206,20 +207,6 @@ def journal(folder: Path) -> Iterator[Journal]:
     """
     with locked(folder):
         yield Journal(folder / JOBS)
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[TextIO]:
-    """Keep other processes out of a folder of results, which is made where it is absent."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = acquire(folder / LOCK, "working")
-    except OSError as error:
-        raise RunError(
-            f"cannot write to {folder}: {error.strerror}; choose another --out"
-        ) from error
-    with lock:
-        yield lock
 
 
 def lines_of(file: Path) -> tuple[list[str], str]:
