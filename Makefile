@@ -112,7 +112,7 @@ constraints:  ## resolve constraints.txt anew
 	rm -rf .venv-constraints
 
 lock: $(VENV)/.core  ## write .ci/lock anew: the versions of constraints.txt with the sha256 of every file
-	$(VENV)/bin/python .ci/lock.py $(TESTED)
+	$(VENV)/bin/python .ci/lock.py $(LOCKED_EXTRAS) "$(FIDELITY)"
 
 audit: $(VENV)/.core  ## ask the advisory databases about every locked package (network)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
@@ -139,40 +139,40 @@ $(VENV)/bin/pip $(ORACLE)/bin/pip:
 	$(PYTHON) -m venv $(@:%/bin/pip=%)
 
 TESTED := dev,diffusion,quantum,app,export,loggers
-# With hashes pip takes no editable project, so that comes by itself, built by what is there.
-LOCK := .ci/lock
-BY_HASH = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
-	-r $(LOCK)/packages.txt -r $(LOCK)/torch-$(LOCKED).txt && \
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+LOCKED_EXTRAS := $(TESTED),cluster,browser,docs
+# A locked environment holds everything from the start.
+EXTRA = $(if $(LOCKED),,$(VENV)/bin/python $(PIP_INSTALL) -e '.[$(TESTED),$(1)]')
 
 $(VENV)/.core: pyproject.toml constraints.txt | $(VENV)/bin/pip
 	@echo "installing torch and some thirty packages into $(VENV): a few minutes the first time"
-	$(if $(LOCKED),$(BY_HASH),$(VENV)/bin/python $(PIP_INSTALL) -e .)
+	$(VENV)/bin/python $(if $(LOCKED),.ci/install.py $(LOCKED) $(TORCH_INDEX),$(PIP_INSTALL) -e .)
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.core
 	@echo "installing what the tests need into $(VENV), Qiskit among it: a few minutes the first time"
-	$(if $(LOCKED),,$(VENV)/bin/python $(PIP_INSTALL) -e '.[$(TESTED)]')
+	$(call EXTRA,dev)
 	@touch $@
 
 $(VENV)/.cluster: $(VENV)/.dev
-	$(VENV)/bin/python $(PIP_INSTALL) -e '.[$(TESTED),cluster]'
+	$(call EXTRA,cluster)
 	@touch $@
 
 # Debian's own browser where there is none: Playwright's needs a download that registries do not have.
 $(VENV)/.browser: $(VENV)/.dev
-	$(VENV)/bin/python $(PIP_INSTALL) -e '.[$(TESTED),browser]'
+	$(call EXTRA,browser)
 	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } || \
 		{ echo "The browser tests need chromium. On Debian or Ubuntu, as root: apt-get install chromium" >&2; exit 1; }
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.dev
-	$(VENV)/bin/python $(PIP_INSTALL) -e '.[$(TESTED),docs]'
+	$(call EXTRA,docs)
 	@touch $@
 
-# torchvision 0.16.2 is the newest that imports beside a CPU torch of today from the common index, and only without its
-# own pin of torch (--no-deps); torch-fidelity comes the same way, or pip would mend the pair with a CUDA torch.
-$(ORACLE)/.done: pyproject.toml constraints.txt | $(ORACLE)/bin/pip
-	$(ORACLE)/bin/python $(PIP_INSTALL) -e '.[dev]' requests tqdm
-	$(ORACLE)/bin/python $(PIP_INSTALL) --no-deps torchvision==0.16.2 torch-fidelity timm
+# The tests' environment and three packages before it. torchvision 0.16.2 is the newest that imports beside a CPU torch
+# of today from the common index, and only without its own pin of torch (--no-deps); torch-fidelity comes the same way,
+# or pip would mend the pair with a CUDA torch.
+FIDELITY := torchvision==0.16.2 torch-fidelity timm
+$(ORACLE)/.done: $(VENV)/.dev | $(ORACLE)/bin/pip
+	$(ORACLE)/bin/python .ci/beside.py $(VENV)
+	$(ORACLE)/bin/python $(PIP_INSTALL) --no-deps $(if $(LOCKED),--require-hashes -r .ci/lock/oracles.txt,$(FIDELITY))
 	@touch $@

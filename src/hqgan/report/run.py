@@ -11,6 +11,7 @@ from hqgan.durations import duration
 from hqgan.errors import DataError, HqganError, RunError, UsageError
 from hqgan.evaluation.costs import costs
 from hqgan.evaluation.probes import quantum_block
+from hqgan.evaluation.records import is_plain
 from hqgan.evaluation.run import data_of
 from hqgan.models import About, Generator, find_snapshot, load_snapshot, snapshots
 from hqgan.pretrained import is_packaged
@@ -24,7 +25,7 @@ from hqgan.report.run_metrics import measurements
 from hqgan.report.run_privacy import memorisation
 from hqgan.report.run_samples import sheet, walks
 from hqgan.report.run_training import training_curves
-from hqgan.report.stored import PROBE, is_plain, read_probe
+from hqgan.report.stored import PROBE, read_probe
 from hqgan.schema import Config
 from hqgan.training.runs import CONFIG, METRICS, read_records
 from hqgan.workflows.sample import spare_compilation

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hqgan.evaluation.records import is_plain
 from hqgan.report.page import COLOURS, DASHES, MARKS, small_figure
 from hqgan.report.pieces import chart, charts, missing, paragraph
-from hqgan.report.stored import is_plain
 from hqgan.training.runs import LOSSES, METRICS, read_records
 
 CLOCK = ("images_seen", "images_generated", "seconds")  # what is not a curve
