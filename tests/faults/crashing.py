@@ -57,7 +57,7 @@ class Server:
 
     def run(self, arguments: Sequence[str], watched: Path, **crash: Any) -> Answer:
         """Run `hqgan ARGUMENTS`, dying as `crash` says; `watched` is the folder it writes."""
-        log = self.cwd / "log.txt"
+        log = self.cwd / f"log-{self.process.pid}.txt"
         request = {
             "arguments": list(arguments),
             "cwd": str(self.cwd),

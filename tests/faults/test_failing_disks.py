@@ -10,9 +10,7 @@ import itertools
 import os
 import random
 import shutil
-import subprocess
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,21 +29,7 @@ ALL = 500  # KILLS from which no operation is left out
 CHAIN = 4  # failures of one command before it may finish
 SHARES = {augmentation: 0.2, comparison: 0.2, study: 0.2}  # of KILLS
 LASTING = 5  # one failure of so many does not go away
-SOURCE = Path(__file__).with_name("failing_io.c")
 UNSAID = "was not written"  # the one thing that may be missing from a command that succeeds
-
-
-@pytest.fixture(scope="module")
-def failing(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server whose commands' files can be made to fail."""
-    compiler = shutil.which("cc")
-    if not compiler or os.uname().sysname != "Linux":
-        pytest.skip("compiles what stands between a process and Linux")
-    library = tmp_path_factory.mktemp("failing") / "failing_io.so"
-    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", library, SOURCE, "-ldl"], check=True)
-    running = Server(place.folder, {"HQGAN_INCEPTION": "", "LD_PRELOAD": str(library)})
-    yield running
-    running.close()
 
 
 def refusal(watched: Path, at: int, error: int, *, lasting: bool, changes: bool) -> dict[str, Any]:
@@ -73,11 +57,11 @@ def assert_honest(answer: Answer, folder: Path, expected: dict[str, str]) -> Non
 
 
 def test_a_training_survives_the_failure_of_any_operation_on_a_file(
-    place: Place, failing: Server, figures: Counter[str]
+    place: Place, preloaded: Server, figures: Counter[str]
 ) -> None:
     folder, watched = place.folder / "failing", place.folder.parent
     arguments = training(place, folder / "out")
-    failing.finish(arguments, folder)
+    preloaded.finish(arguments, folder)
     expected = contents(folder)
     kinds = [  # a disk that does not answer once, a full one, one that does not answer any more
         {"error": errno.EIO, "changes": False, "lasting": False},
@@ -86,38 +70,38 @@ def test_a_training_survives_the_failure_of_any_operation_on_a_file(
     ]
     for kind in kinds:
         shutil.rmtree(folder)
-        count = failing.finish(arguments, folder, **refusal(watched, 0, **kind)).io_operations
+        count = preloaded.finish(arguments, folder, **refusal(watched, 0, **kind)).io_operations
         numbers: Any = range(1, count + 1)
         if KILLS < ALL or (kind["error"] == errno.EIO and kind["lasting"]):
             numbers = random.Random(count).sample(numbers, min(count, max(KILLS // LASTING, 3)))
         for number in numbers:
             shutil.rmtree(folder, ignore_errors=True)
-            answer = failing.run(arguments, folder, **refusal(watched, number, **kind))
+            answer = preloaded.run(arguments, folder, **refusal(watched, number, **kind))
             assert answer.failed
             assert_honest(answer, folder, expected)
             if answer.status and not folder.exists():
                 figures["operations on files failed: a sentence before anything was written"] += 1
                 continue
-            failing.finish(arguments, folder)
+            preloaded.finish(arguments, folder)
             assert contents(folder) == expected, f"{answer.failed}\n{answer.log}"
             figures["operations on files failed: a sentence, and the same result afterwards"] += 1
 
 
 @pytest.mark.parametrize("command", SHARES, ids=lambda one: one.__name__)
 def test_longer_commands_survive_failures_of_their_files(
-    command: Command, place: Place, failing: Server, figures: Counter[str]
+    command: Command, place: Place, preloaded: Server, figures: Counter[str]
 ) -> None:
     folder, watched = place.folder / f"failing-{command.__name__}", place.folder.parent
     arguments = command(place, folder / "out")
-    failing.finish(arguments, folder)
+    preloaded.finish(arguments, folder)
     expected = contents(folder)
     survive_failures(
-        failing, arguments, folder, watched, expected, KILLS * SHARES[command], figures
+        preloaded, arguments, folder, watched, expected, KILLS * SHARES[command], figures
     )
 
 
 def survive_failures(
-    failing: Server,
+    preloaded: Server,
     arguments: list[str],
     folder: Path,
     watched: Path,
@@ -131,7 +115,7 @@ def survive_failures(
     counts = {}
     for changes in (False, True):
         shutil.rmtree(folder)
-        answer = failing.finish(
+        answer = preloaded.finish(
             arguments, folder, **refusal(watched, 0, 0, lasting=False, changes=changes), **more
         )
         counts[changes] = answer.io_operations
@@ -144,36 +128,36 @@ def survive_failures(
             error = errno.ENOSPC if changes and rng.randrange(2) else errno.EIO
             lasting = not rng.randrange(LASTING)
             kind = refusal(watched, at, error, lasting=lasting, changes=changes)
-            answer = failing.run(arguments, folder, **kind, **more)
+            answer = preloaded.run(arguments, folder, **kind, **more)
             failures += bool(answer.failed)
             assert_honest(answer, folder, expected)
             if not answer.status:
                 break
-        failing.finish(arguments, folder, **more)
+        preloaded.finish(arguments, folder, **more)
         assert contents(folder) == expected, f"{answer.failed}\n{answer.log}"
     figures[f"failing files of {arguments[0]}: the same result afterwards"] += failures
 
 
 def test_a_paid_job_is_sent_once_whatever_file_fails(
-    place: Place, failing: Server, figures: Counter[str]
+    place: Place, preloaded: Server, figures: Counter[str]
 ) -> None:
     pytest.importorskip("qiskit_ibm_runtime")
     folder = place.folder / "failing-hardware"
     service, out = folder / "service", folder / "out"
     order, more = hardware_order(place, service, out)
-    failing.finish(order, out, **more)
+    preloaded.finish(order, out, **more)
     expected = contents(out)
     watched = refusal(out, 0, errno.EIO, lasting=False, changes=False)
     shutil.rmtree(folder)
-    count = failing.finish(order, out, **watched, **more).io_operations
+    count = preloaded.finish(order, out, **watched, **more).io_operations
     numbers = itertools.count(1, 1 if KILLS >= ALL else max(1, count // KILLS))
     for number in itertools.takewhile(lambda number: number <= count, numbers):
         shutil.rmtree(folder)
         watched["refuse"]["at"] = number
-        answer = failing.run(order, out, **watched, **more)
+        answer = preloaded.run(order, out, **watched, **more)
         assert answer.failed
         assert_honest(answer, out, expected)
-        failing.finish(order, out, **more)
+        preloaded.finish(order, out, **more)
         assert contents(out) == expected, f"{answer.failed}\n{answer.log}"
         assert len(arrived(service)) == 1, f"{answer.failed}\n{answer.log}"
         figures["failing files of hardware sample: one job, the same result afterwards"] += 1

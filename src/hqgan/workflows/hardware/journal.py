@@ -75,11 +75,6 @@ class Job:
             return self.used
         return self.allowed if self.allowed is not None and self.state in OPEN else self.estimated
 
-    @property
-    def age(self) -> float:
-        """Seconds since the intention."""
-        return (datetime.now(UTC) - datetime.fromisoformat(self.time)).total_seconds()
-
 
 class Journal:
     """jobs.jsonl of one folder, held locked; made by `journal`."""
