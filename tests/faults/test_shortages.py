@@ -122,19 +122,3 @@ def test_what_is_used_up_is_an_error_and_no_damage(
             figures[f"{what} used up: a sentence"] += 1
     server.finish(arguments, folder)
     assert contents(folder) == expected
-
-
-@COMMANDS
-def test_a_clock_that_jumps_changes_no_result(
-    command: Command, place: Place, server: Server, figures: Counter[str]
-) -> None:
-    """The wall clock goes back and forth by hours at every look at it."""
-    jumps = (
-        "import itertools, time\n"
-        "real, step = time.time, itertools.count()\n"
-        "time.time = lambda: real() + (-1) ** next(step) * 7200 * (next(step) % 5)\n"
-    )
-    arguments, folder, expected = unbroken(command, place, server)
-    server.finish(arguments, folder, before=[jumps])
-    assert contents(folder) == expected
-    figures["jumping clocks: the same result"] += 1

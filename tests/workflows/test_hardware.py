@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -143,6 +144,25 @@ def test_a_job_that_never_arrived_is_sent_by_the_same_command_and_not_by_collect
     assert service.jobs == {}
     assert sent(run, tmp_path / "out") is not None
     assert events(tmp_path / "out") == ["intended", "missing", "intended", "submitted", "done"]
+    assert len(service.jobs) == 1
+
+
+@pytest.mark.parametrize("hours", [-5, 5])
+def test_a_service_that_lists_a_job_late_is_asked_again_whatever_the_clock_says(
+    run: Path, service: FakeRuntime, tmp_path: Path, hours: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.trouble["run"] = [after(Killed())]
+    with pytest.raises(Killed):
+        sent(run, tmp_path / "out")
+    file = tmp_path / "out" / "jobs.jsonl"
+    record = json.loads(file.read_text())
+    moved = datetime.fromisoformat(record["time"]) + timedelta(hours=hours)
+    file.write_text(json.dumps(record | {"time": moved.isoformat()}) + "\n")
+    find, late = service.find, [None] * 5
+    monkeypatch.setattr(service, "find", lambda tag: late.pop() or [] if late else find(tag))
+    monkeypatch.setattr(jobs, "GRACE", 30.0)
+    assert sent(run, tmp_path / "out") is not None
+    assert events(tmp_path / "out") == ["intended", "submitted", "done"]
     assert len(service.jobs) == 1
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from hqgan.errors import raise_if_of_the_machine
 from hqgan.reading import read_bytes
 
 HUGE = 1e100
@@ -18,7 +19,8 @@ def read_records(file: Path) -> tuple[list[dict[str, Any]], int]:
         return [], 0
     try:
         text = read_bytes(file).decode("utf-8", "replace")
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
+        raise_if_of_the_machine(error, file)
         return [], 1
     return parsed(text.splitlines())
 

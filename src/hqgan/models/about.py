@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hqgan.errors import RunError, did_you_mean
+from hqgan.errors import RunError, did_you_mean, raise_if_of_the_machine
 from hqgan.reading import SMALL, read_json
 
 ABOUT = "hqgan.json"
@@ -72,6 +72,7 @@ def read_about(folder: Path) -> About:
         about = About(**(fields | lists | {"origin": origin}))
         check(about)
     except (OSError, ValueError, TypeError) as error:
+        raise_if_of_the_machine(error, folder)
         raise damaged(folder, error) from error
     return about
 

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_model
 from torch import Tensor
 
-from hqgan.errors import HqganError, RunError, UsageError
+from hqgan.errors import HqganError, RunError, UsageError, raise_if_of_the_machine
 from hqgan.models.about import ABOUT, About, damaged, read_about
 from hqgan.models.card import read_card
 from hqgan.models.declared import require_arguments, require_weights
@@ -81,6 +81,7 @@ def load_weights(folder: Path, kind: type[Built] | None) -> Built:
         *(OSError, ValueError, TypeError, KeyError, RuntimeError),
         *(ZeroDivisionError, AssertionError, SafetensorError),  # of torch's layers, of none
     ) as error:
+        raise_if_of_the_machine(error, folder)
         raise damaged(folder, error) from error
     return generator.eval()
 

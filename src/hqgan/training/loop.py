@@ -123,7 +123,7 @@ def train(
         return result
     except (OSError, SafetensorError) as error:
         raise RunError(
-            f"cannot write to the run folder {out}: {error}; mend that, and the same command "
+            f"cannot read or write the run folder {out}: {error}; mend that, and the same command "
             "continues from the last saved state"
         ) from error
     except torch.OutOfMemoryError as error:

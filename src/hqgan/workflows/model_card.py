@@ -1,13 +1,14 @@
 """The model card of a snapshot, filled with what its run knows: measurements, copies, time."""
 
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from hqgan.config import differences, load_config, read_config
 from hqgan.data import EMBEDDED
 from hqgan.durations import duration
-from hqgan.errors import HqganError
+from hqgan.errors import HqganError, of_the_machine
 from hqgan.evaluation.records import read_records
 from hqgan.evaluation.run import RECORDS
 from hqgan.foreign import in_code, in_markdown
@@ -28,18 +29,19 @@ is called FID that is not 2048-dimensional Inception FID.
 """
 
 
-def refresh_card(path: Path) -> None:
+def refresh_card(path: Path, tell: Callable[[str], None] = lambda text: None) -> None:
     """Write anew the README.md of the newest snapshot of a run, or of a snapshot.
 
-    One that is not of our making any more, or cannot be written, stays as it is: a card costs
-    nobody their numbers.
+    One that is not of our making any more stays as it is; so does one for which something cannot
+    be read or written, and `tell` is told so: a card costs nobody their numbers.
     """
-    snapshot = find_snapshot(path)
-    old = read_card(snapshot)
-    if old is None or OURS not in old:
-        return
-    with suppress(OSError):
-        write_atomically(snapshot / CARD, run_card(snapshot).encode("utf-8", "replace"))
+    try:
+        snapshot = find_snapshot(path)
+        old = read_card(snapshot)
+        if old is not None and OURS in old:
+            write_atomically(snapshot / CARD, run_card(snapshot).encode("utf-8", "replace"))
+    except OSError as error:
+        tell(f"warning: the model card in {path} was not written: {error}")
 
 
 def run_card(snapshot: Path) -> str:
@@ -94,11 +96,11 @@ def settings_of(run: Path) -> list[tuple[str, str]]:
 def cost_of(run: Path, images_seen: int) -> list[tuple[str, str]]:
     """Time and machine of the training, as far as they are known of this snapshot."""
     rows = []
-    with suppress(HqganError, *UNREADABLE):
+    with suppress(HqganError), forgiving():
         state = load_state(run)
         if state is not None and state["images_seen"] == images_seen:
             rows.append(("training time", duration(state["seconds"])))
-    with suppress(*UNREADABLE):
+    with forgiving():
         made = read_json(run / ENVIRONMENT, SMALL)
         machine = f"{made['device']} ({made['machine']}, {made['threads']} threads)"
         versions = f"hqgan {made['hqgan']}, torch {made['torch']}"
@@ -125,10 +127,20 @@ def copies(run: Path, snapshot: Path) -> list[dict[str, Any]]:
     """Verdicts of `hqgan evaluate --privacy` on this snapshot; damaged ones are left out."""
     verdicts = []
     for file in sorted(run.glob("privacy/**/privacy.json")):
-        with suppress(*UNREADABLE):
+        with forgiving():
             found = read_json(file)
             if found["snapshot"] == snapshot.name:
                 split = "test" if found["final"] else "val"
                 said = {key: str(found[key]) for key in ("verdict", "sentence")}
                 verdicts.append({"split": split} | said)
     return verdicts
+
+
+@contextmanager
+def forgiving() -> Iterator[None]:
+    """Inside, what is damaged or of another kind is left out; a disk that fails is not forgiven."""
+    try:
+        yield
+    except UNREADABLE as error:
+        if of_the_machine(error):
+            raise

@@ -20,11 +20,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, TextIO, get_args
+from typing import Any, Literal, get_args
 
 from hqgan.errors import RunError
 from hqgan.quantum.backends import is_time
-from hqgan.training.runs import LOCK, acquire, write_atomically
+from hqgan.training.runs import write_atomically
+from hqgan.workflows.settings import locked
 
 JOBS = "jobs.jsonl"
 End = Literal["done", "failed", "cancelled", "missing"]
@@ -74,11 +75,6 @@ class Job:
         if self.used is not None:
             return self.used
         return self.allowed if self.allowed is not None and self.state in OPEN else self.estimated
-
-    @property
-    def age(self) -> float:
-        """Seconds since the intention."""
-        return (datetime.now(UTC) - datetime.fromisoformat(self.time)).total_seconds()
 
 
 class Journal:
@@ -214,20 +210,6 @@ def journal(folder: Path) -> Iterator[Journal]:
     """
     with locked(folder):
         yield Journal(folder / JOBS)
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[TextIO]:
-    """Keep other processes out of a folder of results, which is made where it is absent."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = acquire(folder / LOCK, "working")
-    except OSError as error:
-        raise RunError(
-            f"cannot write to {folder}: {error.strerror}; choose another --out"
-        ) from error
-    with lock:
-        yield lock
 
 
 def lines_of(file: Path) -> tuple[list[str], str]:

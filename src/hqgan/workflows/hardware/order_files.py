@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hqgan.errors import RunError
+from hqgan.errors import RunError, raise_if_of_the_machine
 from hqgan.models import Generator
 from hqgan.reading import read_json
 from hqgan.workflows.hardware.arrays import load_arrays
@@ -41,6 +41,7 @@ def read_order(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     try:
         return read_json(folder / ORDER), load_arrays(folder / ARRAYS)
     except Exception as error:  # numpy raises whatever damaged bytes lead it to
+        raise_if_of_the_machine(error, folder)
         raise damaged(folder, error) from error
 
 
