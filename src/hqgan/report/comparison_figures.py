@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hqgan.data import to_uint8
+from hqgan.foreign import in_figure
 from hqgan.models import generate, load_snapshot, snapshot_in
 from hqgan.report.page import COLOURS, GREY, STYLE, lay_out
 from hqgan.report.statements import overall
@@ -69,7 +70,7 @@ def draw_curve(axis: "Axes", model: dict[str, Any], marker: str) -> None:
         markersize=4,
         linewidth=2.5 if name == REFERENCE_MODEL else 1,
         linestyle="--" if name.endswith("+kit") else "-",
-        label=name,
+        label=in_figure(name),
     )
 
 
@@ -99,10 +100,12 @@ def sample_figure(chosen: Plan) -> "Figure":
         FigureCanvasAgg(figure)
         axis = figure.subplots()
         axis.imshow(sheet, interpolation="nearest")
-        axis.set_yticks([(i + 0.5) * step for i in range(len(strips))], list(strips))
+        axis.set_yticks(
+            [(i + 0.5) * step for i in range(len(strips))], list(map(in_figure, strips))
+        )
         axis.set_xticks(
             [(i + 0.5) * column for i in range(len(chosen.dataset.classes))],
-            chosen.dataset.classes,
+            list(map(in_figure, chosen.dataset.classes)),
         )
         axis.xaxis.tick_top()
         axis.tick_params(length=0)

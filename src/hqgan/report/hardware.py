@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hqgan.evaluation.probes import Estimate, verdict
+from hqgan.foreign import in_figure
 from hqgan.report.page import (
     COLOURS,
     GREY,
@@ -238,7 +239,7 @@ def draw_values(axis: "Axes", sources: list[Source], values: dict[str, np.ndarra
             markersize=1.5,
             alpha=0.4,
             color=colour,
-            label=one.name,
+            label=in_figure(one.name),
             rasterized=True,
         )
     low, high = exact.min(), exact.max()
@@ -281,7 +282,7 @@ def draw_changes(axis: "Axes", sources: list[Source], reason: str | None) -> Non
 
 def label_rows(axis: "Axes", names: list[str]) -> None:
     """A name a row, the first on top."""
-    axis.set_yticks(range(len(names)), names)
+    axis.set_yticks(range(len(names)), list(map(in_figure, names)))
     axis.set_ylim(len(names) - 0.5, -0.5)
     left, right = axis.get_xlim()
     left = min(0, left)

@@ -31,7 +31,6 @@ STYLE: dict[Any, Any] = {
     "axes.spines.right": False,
     "axes.facecolor": "none",
     "legend.frameon": False,
-    "text.parse_math": False,  # a $ in a class's name is a $
     "legend.fontsize": 8,
     "figure.constrained_layout.use": True,
 }
