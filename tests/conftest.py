@@ -8,6 +8,9 @@ import pytest
 import torch
 from hypothesis import settings
 
+# Hooks that sum up what the fault tests did; a process that only hands out tests needs them too.
+pytest_plugins = ["faults.figures"]
+
 ROOT = Path(__file__).parents[1]
 
 # Small tensors are faster on one thread, and several test processes then share the cores fairly.

@@ -177,7 +177,7 @@ def train(
     config = load_config(preset, overrides=overrides)
     with telling(quiet) as callbacks:
         result = run_training(config, Path(out), callbacks=callbacks)
-    refresh_card(Path(result.snapshot))
+        refresh_card(Path(result.snapshot), callbacks.message)
     return Trained(**asdict(result), run=str(out))
 
 

@@ -165,7 +165,7 @@ def train(
     kept = f"what was saved before stands in {out}, and the same command goes on"
     with interruptible(kept), training_progress() as callbacks:
         result = run_training(resolved, out, callbacks=callbacks)
-    refresh_card(Path(result.snapshot))
+    refresh_card(Path(result.snapshot), say)
     rate = f", {result.images_per_second:.0f} images/s" if result.images_per_second else ""
     say(f"{result.images_seen:,} images seen{rate}")
     say(f"snapshot: {result.snapshot}\nsamples:  {out / 'samples'}")
@@ -264,7 +264,7 @@ def evaluate(
                 )  # fmt: skip
             for line in copies.lines():
                 say(line)
-    refresh_card(measured[-1].snapshot)
+    refresh_card(measured[-1].snapshot, say)
     propose(command("report", run))
     if as_json:
         recipes = measured[-1].records

@@ -16,7 +16,7 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from hqgan.errors import UsageError
+from hqgan.errors import UsageError, raise_if_of_the_machine
 from hqgan.errors import did_you_mean as did_you_mean
 from hqgan.schema import Config
 
@@ -209,8 +209,9 @@ class UniqueKeys(yaml.SafeLoader):
 def read_yaml(file: Path) -> dict[str, Any]:
     """A YAML file with a mapping at its top, or a `UsageError` that names it."""
     try:
-        values = yaml.load(file.read_text(encoding="utf-8"), UniqueKeys)  # a SafeLoader
+        values = yaml.load(file.read_text(encoding="utf-8"), UniqueKeys)  # noqa: S506
     except OSError as error:
+        raise_if_of_the_machine(error, file)
         raise UsageError(f"cannot read the configuration {file}: {error.strerror}") from error
     except (yaml.YAMLError, ValueError) as error:  # a date such as 2020-13-45 is a ValueError
         raise UsageError(f"{file} is not valid YAML: {error}") from error

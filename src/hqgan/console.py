@@ -26,6 +26,7 @@ from rich.text import Text
 
 from hqgan.durations import duration
 from hqgan.errors import HqganError, Interrupted
+from hqgan.foreign import on_terminal
 
 if TYPE_CHECKING:
     from hqgan.training import Callbacks
@@ -39,7 +40,7 @@ IS_FIRST_PROCESS = os.environ.get("RANK", "0") == "0"  # set by torchrun
 def fail(message: str, code: int) -> NoReturn:
     """Print what went wrong as one paragraph, in every process, and leave."""
     lines = (line.strip() for line in f"error: {message}".splitlines())
-    text = " ".join(line for line in lines if line)
+    text = on_terminal(" ".join(line for line in lines if line))
     screen.print(text, style="red", highlight=False, markup=False, soft_wrap=True)
     sys.exit(code)
 
@@ -47,7 +48,7 @@ def fail(message: str, code: int) -> NoReturn:
 def say(text: str) -> None:
     """One line of human text; of several processes of one run the first speaks for all."""
     if IS_FIRST_PROCESS:
-        screen.print(text, highlight=False, markup=False, soft_wrap=True)
+        screen.print(on_terminal(text), highlight=False, markup=False, soft_wrap=True)
 
 
 def command(*words: object) -> str:
@@ -119,7 +120,7 @@ def stages(quiet: bool = False) -> Iterator[Callable[..., None]]:
     end, or one for each text. `quiet` shows nothing.
     """
     with Bars(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeLeft(),
@@ -136,16 +137,16 @@ def stages(quiet: bool = False) -> Iterator[Callable[..., None]]:
             text: str | None = None,
             below: str = "",
         ) -> None:
-            now = time.monotonic()
+            now, said = time.monotonic(), on_terminal(text or stage)
             shown = known.get(stage)
             if shown is None or done < shown.done:
                 for one in bars.tasks:  # what is done makes room
                     if one.finished or (shown and one.id == shown.task):
                         bars.update(one.id, visible=False)
-                task = bars.add_task(text or stage, total=total, completed=done, worded=bool(text))
+                task = bars.add_task(said, total=total, completed=done, worded=bool(text))
                 shown = known[stage] = Stage(task, now, done, 0, now)
-            before, shown.done, bars.below = shown.done, done, below
-            bars.update(shown.task, completed=done, total=total, description=text or stage)
+            before, shown.done, bars.below = shown.done, done, on_terminal(below)
+            bars.update(shown.task, completed=done, total=total, description=said)
             bars.update(shown.task, worded=bool(text))
             if screen.is_terminal or quiet:
                 return

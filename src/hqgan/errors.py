@@ -5,15 +5,26 @@ catches these.
 """
 
 import difflib
+import errno
+import os
 from collections.abc import Sequence
 
 # What torch and Python say when memory is used up, in errors that have no class of their own.
 NO_MEMORY = (
     "can't allocate memory",
+    "can't allocate lock",
+    "Cannot allocate memory",
     "can't start new thread",
     "could not create a primitive",  # oneDNN
     "std::bad_alloc",
 )
+# Of a disk that does not answer, is full, or of a process that may open no more files: whatever is
+# in a file, it is not to blame.
+TROUBLES = {
+    getattr(errno, name)
+    for name in ("EIO", "ENOSPC", "EDQUOT", "ESTALE", "ETIMEDOUT", "EMFILE", "ENFILE", "ENOMEM")
+    if hasattr(errno, name)
+}
 
 
 class HqganError(Exception):
@@ -67,17 +78,50 @@ def did_you_mean(word: str, known: Sequence[str]) -> str:
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
+def no_memory(error: BaseException) -> bool:
+    """Whether memory is used up, whatever the error's class."""
+    return isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY)
+
+
+def of_the_machine(error: BaseException | None) -> bool:
+    """Whether an error, or one that led to it, is about memory, descriptors or a failing disk.
+
+    Then nothing is known of what a file holds: it is not damaged, and must not be left out.
+    """
+    while error is not None:
+        words = str(error)
+        if (
+            no_memory(error)
+            or getattr(error, "errno", None) in TROUBLES
+            or any(os.strerror(number) in words for number in TROUBLES)  # of compiled code
+        ):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def raise_if_of_the_machine(error: BaseException, place: object) -> None:
+    """Raise `error` again where it says nothing of what `place` holds, but names it then."""
+    if of_the_machine(error):
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(place)
+        raise error
+
+
 def shortage(error: BaseException) -> str | None:
     """What the machine ran out of or refused, as a sentence; None where the error is no such thing.
 
     Such an error may come out of any line, and a traceback would explain nothing.
     """
     said = " ".join(str(error).split())
-    if isinstance(error, MemoryError) or any(words in said for words in NO_MEMORY):
+    kept = "What was saved is kept, and the same command continues"
+    if no_memory(error):
         return (
             "the memory of this machine is used up; close what else is running, or ask for less "
-            "(--batch, --size, --n). What was saved is kept, and the same command continues"
+            f"(--batch, --size, --n). {kept}"
         )
-    if isinstance(error, OSError):
+    if isinstance(error, SystemError):  # functions that return NULL and raise nothing
+        return f"Python itself failed ({said}), as it does where memory is used up. {kept}"
+    if isinstance(error, OSError) or of_the_machine(error):
         return f"{said}; mend that, and repeat the command"
     return None

@@ -56,7 +56,8 @@ def training(place: Place, out: Path) -> list[str]:
 
 
 def augmentation(place: Place, out: Path) -> list[str]:
-    return ["augment", f"--data={place.data}", f"--run={place.run}", f"--out={out}"]
+    what = [f"--data={place.data}", f"--run={place.run}", f"--out={out}"]
+    return ["augment", *what, "--judge-steps=8"]
 
 
 def comparison(place: Place, out: Path) -> list[str]:

@@ -1,18 +1,17 @@
-"""What the commands work on, and the figures that `make faults` prints at its end."""
+"""What the commands work on, and the processes that run them."""
 
-from collections import Counter
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from faults.commands import Place, make_place
 from faults.crashing import Server
 
-FIGURES: pytest.StashKey[Counter[str]] = pytest.StashKey()
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.stash[FIGURES] = Counter()
+PRELOADED = ("failing_io", "jumping_clock")
 
 
 @pytest.fixture(scope="session")
@@ -28,14 +27,19 @@ def server(place: Place) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def figures(request: pytest.FixtureRequest) -> Counter[str]:
-    """Counts by name; a test adds what it did."""
-    return request.config.stash[FIGURES]
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    counted = terminalreporter.config.stash[FIGURES]
-    if counted:
-        terminalreporter.section("faults survived")
-    for name, count in sorted(counted.items()):
-        terminalreporter.line(f"{count:7,}  {name}")
+def preloaded(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server whose commands' files can fail and whose clock can jump: `PRELOADED`, in C."""
+    compiler = shutil.which("cc")
+    if not compiler or sys.platform != "linux":
+        pytest.skip("compiles what stands between a process and Linux")
+    folder, here = tmp_path_factory.mktemp("preloaded"), Path(__file__).parent
+    libraries = []
+    for name in PRELOADED:
+        library = folder / f"{name}.so"
+        source = here / f"{name}.c"
+        order = [compiler, "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"]
+        subprocess.run(order, check=True)
+        libraries.append(str(library))
+    running = Server(place.folder, {"HQGAN_INCEPTION": "", "LD_PRELOAD": ":".join(libraries)})
+    yield running
+    running.close()

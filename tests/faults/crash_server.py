@@ -5,6 +5,7 @@ start of Python with torch costs seconds, so that hundreds of kills fit into min
 it makes no difference.
 """
 
+import ctypes
 import json
 import os
 import resource
@@ -36,13 +37,9 @@ def main() -> None:
             run(request, telling)
         os.close(telling)
         status = wait(child, request.get("seconds"))
-        operations = os.read(told, 100).decode()
+        facts = json.loads(os.read(told, 10_000) or b"{}")
         os.close(told)
-        answer = {
-            "status": status,
-            "seconds": time.perf_counter() - started,
-            "operations": int(operations or 0),
-        }
+        answer = {"status": status, "seconds": time.perf_counter() - started, **facts}
         print(json.dumps(answer), file=answers, flush=True)
 
 
@@ -96,6 +93,7 @@ def run(request: dict[str, Any], telling: int) -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     counted = count_operations(Path(request["watched"]), request.get("operation"))
+    refused = refuse(**request["refuse"]) if "refuse" in request else dict
     sys.argv = ["hqgan", *request["arguments"]]
     code: Any = 0
     try:
@@ -113,7 +111,7 @@ def run(request: dict[str, Any], telling: int) -> None:
         code = 70
     sys.stdout.flush()
     sys.stderr.flush()
-    os.write(telling, str(counted()).encode())
+    os.write(telling, json.dumps({"operations": counted(), **refused()}).encode())
     os._exit(code if isinstance(code, int) else int(code is not None))
 
 
@@ -146,6 +144,26 @@ def count_operations(watched: Path, last: int | None) -> Callable[[], int]:
 
     sys.addaudithook(hook)
     return lambda: count
+
+
+def refuse(
+    folder: str, at: int, error: int, lasting: bool, changes: bool
+) -> Callable[[], dict[str, Any]]:
+    """Let the `at`-th operation below a folder fail (`failing_io.c`); returns what tells of it."""
+    library = ctypes.CDLL(None)
+    library.fail_from_now(folder.encode(), ctypes.c_long(at), error, lasting, changes)
+    library.operation_failed.restype = ctypes.c_char_p
+    library.operations_counted.restype = ctypes.c_long
+
+    def told() -> dict[str, Any]:
+        found = {
+            "io_operations": library.operations_counted(),
+            "failed": os.fsdecode(library.operation_failed()),
+        }
+        library.fail_from_now(b"", ctypes.c_long(0), 0, 0, 0)
+        return found
+
+    return told
 
 
 if __name__ == "__main__":

@@ -24,12 +24,17 @@ ATTEMPTS = 60  # kills in one chain before it may finish
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of a command: exit status (negative: a signal), seconds, changes of files."""
+    """What became of a command: exit status (negative: a signal), seconds, changes of files.
+
+    After `refuse`, operations of any kind too, and the one that failed.
+    """
 
     status: int
     seconds: float
-    operations: int
     log: str
+    operations: int = 0
+    io_operations: int = 0
+    failed: str = ""
 
 
 @dataclass
@@ -52,7 +57,7 @@ class Server:
 
     def run(self, arguments: Sequence[str], watched: Path, **crash: Any) -> Answer:
         """Run `hqgan ARGUMENTS`, dying as `crash` says; `watched` is the folder it writes."""
-        log = self.cwd / "log.txt"
+        log = self.cwd / f"log-{self.process.pid}.txt"
         request = {
             "arguments": list(arguments),
             "cwd": str(self.cwd),

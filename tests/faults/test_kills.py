@@ -14,18 +14,12 @@ import pytest
 from faults.canonical import contents
 from faults.commands import Command, Place, augmentation, comparison, study, training
 from faults.crashing import DEATHS, Server, crashes, survive
-from faults.kept_runtime import FOLDER, arrived
+from faults.kept_runtime import arrived
+from faults.paid import SERVICE, hardware_order
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(3600)]
 
 KILLS = int(os.environ.get("KILLS", "20"))
-SERVICE = "python:faults.kept_runtime:service"
-IMPATIENT = (
-    "import hqgan.workflows.hardware.jobs as jobs\n"
-    "jobs.GRACE = jobs.PATIENCE = jobs.FIRST_PAUSE = jobs.LONGEST_PAUSE = 0.02"
-)
-
-
 SHARES = {training: 0.3, augmentation: 0.15, comparison: 0.2, study: 0.2}  # of all kills
 
 
@@ -57,9 +51,7 @@ def test_a_paid_job_is_sent_once_however_often_its_sender_dies(
     folder = place.folder / "hardware"
     service = folder / "service"
     out = folder / "out"
-    more = {"environment": {FOLDER: str(service)}, "before": [IMPATIENT]}
-    numbers = ["--n=2", "--shots=100", "--noise-model=noise:fake_manila", "--yes"]
-    order = ["hardware", "sample", str(place.run), f"--backend={SERVICE}", f"--out={out}", *numbers]
+    order, more = hardware_order(place, service, out)
     answer = server.run(order, out, **more)
     assert answer.status == 0, answer.log
     expected = contents(out)
@@ -73,7 +65,7 @@ def test_a_paid_job_is_sent_once_however_often_its_sender_dies(
             crash = next(kinds)
             command = order
             if (out / "jobs.jsonl").is_file() and kills % 2:
-                command = ["hardware", "collect", str(out)]
+                command = ["hardware", "collect", str(out), "--backend", SERVICE]
             answer = server.run(command, out, **more, **crash)
             if answer.status >= 0:
                 break

@@ -141,7 +141,10 @@ def test_an_edited_origin_that_fits_no_model_is_refused(saved: Path, change: dic
 
 
 def test_weights_that_are_not_finite_are_refused(generator: HybridQGenerator, saved: Path) -> None:
-    weights = {k: v * torch.nan for k, v in generator.state_dict().items()}
+    weights = {
+        name: w * torch.nan if w.is_floating_point() else w
+        for name, w in generator.state_dict().items()
+    }
     save_file(weights, saved / "model.safetensors")
     with pytest.raises(RunError, match=r"is NaN or infinite"):
         load_snapshot(saved)

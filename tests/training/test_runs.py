@@ -185,7 +185,7 @@ def test_a_full_disk_is_explained_and_the_saved_state_survives(tmp_path: Path) -
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
-        with pytest.raises(RunError, match=r"cannot write to the run folder .* same command"):
+        with pytest.raises(RunError, match=r"cannot read or write the run folder .* same command"):
             train(config, run, tiny_dataset())
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

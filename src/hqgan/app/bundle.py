@@ -8,6 +8,7 @@ from pathlib import Path
 from hqgan.app.generating import Made
 from hqgan.app.model import Model
 from hqgan.data import class_folders
+from hqgan.foreign import in_csv
 from hqgan.models.walking import NO_TRUNCATION
 from hqgan.report.pieces import png
 from hqgan.workflows.sample import CARD, sample_card
@@ -35,7 +36,7 @@ def zip_images(model: Model, made: Made) -> bytes:
             told = (order.seed, number, truncation, order.backend, source)
             rows.append((name, about.classes[y], "true", *told))
         text = io.StringIO()
-        csv.writer(text).writerows([COLUMNS, *rows])
+        csv.writer(text).writerows([COLUMNS, *(map(in_csv, map(str, row)) for row in rows)])
         _add(archive, MANIFEST, text.getvalue().encode("utf-8", "replace"))
         card = sample_card(about, len(made), model.generator.size, order.seed)
         card += (

@@ -105,7 +105,7 @@ def announce(settings: Settings, port: int, message: Message) -> None:
     if not settings.is_local:
         warning = WITH_ACCOUNTS if settings.accounts else WITHOUT_ACCOUNTS
         message(warning.format(host=settings.host))
-    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
+    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104
     shown = f"[{host}]" if ":" in host else host
     message(f"hqgan app: http://{shown}:{port}  (Ctrl-C ends it)")
 

@@ -8,7 +8,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from hqgan.data import lesions
 from hqgan.data.dataset import Record, Source
-from hqgan.errors import DataError
+from hqgan.errors import DataError, of_the_machine, raise_if_of_the_machine
 
 # Part of every cache key: raise it whenever a change here or in lesions.py alters a pixel.
 PIPELINE_VERSION = 1
@@ -92,6 +92,8 @@ def _read_stacks(path: Path, names: set[str]) -> dict[str, np.ndarray]:
 def damaged_npz(path: Path, problem: Exception) -> DataError:
     """The error for an archive that numpy or zipfile stumbled over, whatever they raised."""
     text = " ".join(str(problem).split()) or type(problem).__name__
+    if of_the_machine(problem):
+        return DataError(f"{path} cannot be read: {text}; mend that, and repeat the command")
     return DataError(f"{path} is damaged, or no npz archive: {text}. Download it again.")
 
 
@@ -108,5 +110,6 @@ def _open(record: Record) -> Image.Image:
     except UnidentifiedImageError as problem:
         raise Unreadable("not an image, or damaged at its beginning") from problem
     except Exception as problem:  # on damaged files Pillow's decoders raise nearly anything
+        raise_if_of_the_machine(problem, record.file)
         text = " ".join(str(problem).split()) or type(problem).__name__
         raise Unreadable(f"unreadable: {text}") from problem

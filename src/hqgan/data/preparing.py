@@ -11,6 +11,9 @@ from hqgan.data.loading import load_dataset
 from hqgan.data.pixels import save_png
 from hqgan.data.sources import open_source
 from hqgan.errors import DataError
+from hqgan.foreign import in_csv
+
+FEW = 3  # classes of one name that are told apart by underlines
 
 
 @dataclass(frozen=True)
@@ -73,17 +76,19 @@ def prepare(
 @cache
 def class_folders(classes: tuple[str, ...]) -> tuple[str, ...]:
     """A folder name for each class: all different, and none that leads elsewhere or is hidden."""
-    names: list[str] = []
+    names: dict[str, str] = {}  # by what some disks take them for, which do not tell a from A
+    again: dict[str, int] = {}
     for name in classes:
         plain = "".join(c if c.isprintable() and c not in "/\\" else "_" for c in name)
-        plain = plain.strip(". ") or "unnamed"
-        while plain.casefold() in map(str.casefold, names):  # some disks do not tell a from A
-            plain += "_"
-        names.append(plain)
-    return tuple(names)
+        tried = plain = plain.strip(". ") or "unnamed"
+        while tried.casefold() in names:
+            number = again[plain] = again.get(plain, 0) + 1
+            tried = plain + ("_" * number if number <= FEW else f"_{number}")
+        names[tried.casefold()] = tried
+    return tuple(names.values())
 
 
 def _write(file: Path, header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     # File names that are no text keep their bytes.
     with file.open("w", newline="", encoding="utf-8", errors="surrogateescape") as handle:
-        csv.writer(handle).writerows([header, *rows])
+        csv.writer(handle).writerows([header, *(map(in_csv, row) for row in rows)])

@@ -366,7 +366,7 @@ def _files(folder: Path, *, deep: bool = True) -> Iterator[Path]:
     """
     above = (parent.stat() for parent in folder.resolve().parents)
     entered = {(status.st_dev, status.st_ino) for status in above}
-    for root, folders, names in os.walk(folder, followlinks=True):
+    for root, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
         status = os.stat(root)
         if (status.st_dev, status.st_ino) in entered:
             folders.clear()
@@ -374,3 +374,8 @@ def _files(folder: Path, *, deep: bool = True) -> Iterator[Path]:
         entered.add((status.st_dev, status.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith((".", "__")) and deep)
         yield from (Path(root, name) for name in sorted(names) if not name.startswith("."))
+
+
+def refuse(error: OSError) -> None:
+    """A folder that cannot be listed is not an empty one."""
+    raise error

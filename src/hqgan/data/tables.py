@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hqgan.data.splits import split_name
 from hqgan.errors import DataError, UsageError
+from hqgan.foreign import from_csv
 
 TABLE_SUFFIXES = (".csv", ".tab", ".tsv")
 TABLE_NAMES = ("HAM10000_metadata",)  # the name Kaggle and Dataverse give it, without a suffix
@@ -169,9 +170,9 @@ def _manifest_rows(table: Table, label: str | None) -> Iterator[Row]:
     _refuse_label(table, label)
     for number, row in enumerate(table.rows, start=2):
         yield Row(
-            id=row["file"],
-            label=row["class"],
-            group=row.get("lesion", ""),
+            id=from_csv(row["file"]),
+            label=from_csv(row["class"]),
+            group=from_csv(row.get("lesion", "")),
             split=split_name(row["split"], f"{table.path}, line {number}"),
             problem="" if row["class"] else "the column class is empty",
             metadata=(("synthetic", row["synthetic"]),) if "synthetic" in table.columns else (),

@@ -4,12 +4,15 @@ It says what the snapshot itself knows. What a run knows besides (measurements, 
 filled in by `hqgan.workflows.model_card`, which also makes anew what stands in a run's folder.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from huggingface_hub import ModelCard
 
+from hqgan.foreign import in_code, in_markdown
 from hqgan.models.about import About
+from hqgan.reading import SMALL, read_bytes
 
 CARD = "README.md"
 OURS = "<!-- hqgan makes this page anew when it measures; without this line it stays as it is -->"
@@ -50,20 +53,20 @@ def model_card(about: About, run: RunFacts | None = None) -> str:
     tags = ["hqgan", "image-generation", "dermatology", "synthetic"]
     tags[2:2] = [] if about.generator in CLASSICAL else ["quantum"]
     top = {
-        "model": f"`{about.generator}`, preset `{about.preset}`",
+        "model": f"`{about.generator}`, preset {in_code(about.preset)}",
         "training images seen": f"{about.images_seen:,}",
         "seed": str(about.seed),
-        "training data": f"{data or NOT_NAMED}, {sum(about.class_counts):,} images, train split, "
-        f"sha256 `{about.data_checksum}`",
-        "licence of these data": licence or NOT_NAMED,
+        "training data": f"{in_markdown(data or NOT_NAMED)}, {sum(about.class_counts):,} images, "
+        f"train split, sha256 {in_code(about.data_checksum)}",
+        "licence of these data": in_markdown(licence or NOT_NAMED),
     } | dict(run.rows)
     facts = "\n".join(f"| {name} | {value} |" for name, value in top.items())
     classes = "\n".join(
-        f"| {name} | {count:,} |"
+        f"| {in_markdown(name)} | {count:,} |"
         for name, count in zip(about.classes, about.class_counts, strict=True)
     )
     extends = (
-        origin.terms("these weights and what they make")
+        in_markdown(origin.terms("these weights and what they make"))
         if origin
         else "The licence of the training data extends to these weights and to what they make: "
         "check it before you share them."
@@ -131,7 +134,8 @@ None of them is in this folder.
 
 def slug(licence: str | None) -> str:
     """A licence as the Hub names it: `cc-by-nc-4.0`; `unknown` where nobody said."""
-    return licence.split("(")[0].strip().lower().replace(" ", "-") if licence else "unknown"
+    first = licence.split("(")[0].strip().lower().replace(" ", "-") if licence else ""
+    return re.sub(r"[^a-z0-9.+-]", "", first) or "unknown"
 
 
 def as_card(text: str, **facts: object) -> ModelCard:
@@ -154,4 +158,4 @@ def as_card(text: str, **facts: object) -> ModelCard:
 def read_card(folder: Path) -> str | None:
     """The page that lies in a snapshot, or None."""
     file = folder / CARD
-    return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else None
+    return read_bytes(file, SMALL).decode("utf-8", "replace") if file.is_file() else None

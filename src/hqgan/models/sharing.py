@@ -16,6 +16,7 @@ from hqgan.models.about import ABOUT, About
 from hqgan.models.card import CARD, as_card, model_card
 from hqgan.pretrained import find_pretrained, pretrained_names
 
+LONGEST = 100  # characters of a wrong name that are quoted
 FILES = ("config.json", "model.safetensors", ABOUT, CARD)
 
 
@@ -146,8 +147,13 @@ def local_folder(name: str | Path) -> Path | None:
 
     UsageError, which lists the names of packaged generators, for a word that is neither.
     """
-    path = Path(name).expanduser()
-    if path.exists() or isinstance(name, Path):
+    try:
+        path = Path(name).expanduser()
+        there = path.exists()
+    except (OSError, RuntimeError) as error:  # a name that is too long; ~nobody
+        why = getattr(error, "strerror", None) or error
+        raise UsageError(f"{str(name)[:LONGEST]!r} cannot be a path or a name: {why}") from error
+    if there or isinstance(name, Path):
         return path
     if name in pretrained_names() or name.count("/") == 0:
         return find_pretrained(name)

@@ -3,7 +3,6 @@
 Training writes it, sampling and evaluation read it; nothing in it can run code when loaded.
 """
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from numbers import Integral
@@ -15,14 +14,17 @@ from safetensors import SafetensorError
 from safetensors.torch import load_model
 from torch import Tensor
 
-from hqgan.errors import RunError, UsageError
+from hqgan.errors import HqganError, RunError, UsageError, raise_if_of_the_machine
 from hqgan.models.about import ABOUT, About, damaged, read_about
 from hqgan.models.card import read_card
+from hqgan.models.declared import require_arguments, require_weights
 from hqgan.models.generator import Generator
 from hqgan.models.registry import GENERATORS
+from hqgan.reading import SMALL, read_json
 
 MOST_SEED = 2**40  # times a million it is still a whole number of 64 bits
 MOST_NAMED = 8  # runs in a folder that is none itself
+NO_NUMBERS = "its weights were edited, or its training went astray: take another snapshot"
 
 Built = TypeVar("Built", bound=Generator)
 
@@ -64,15 +66,23 @@ def load_weights(folder: Path, kind: type[Built] | None) -> Built:
     try:
         if kind is None:
             raise ValueError(f"{ABOUT} names a generator that this version does not know")
-        arguments = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        file = folder / "model.safetensors"
+        arguments = require_arguments(kind, read_json(folder / "config.json", SMALL))
+        require_weights(kind, arguments, file)
         generator = kind(**arguments)
-        load_model(generator, folder / "model.safetensors")
+        load_model(generator, file)
         broken = [name for name, w in generator.state_dict().items() if not w.isfinite().all()]
         if broken:
             raise ValueError(f"{broken[0]} is NaN or infinite")
-    except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
+        generator.card = read_card(folder)
+    except HqganError as error:  # of a constructor: a size that it does not offer
         raise damaged(folder, error) from error
-    generator.card = read_card(folder)
+    except (
+        *(OSError, ValueError, TypeError, KeyError, RuntimeError),
+        *(ZeroDivisionError, AssertionError, SafetensorError),  # of torch's layers, of none
+    ) as error:
+        raise_if_of_the_machine(error, folder)
+        raise damaged(folder, error) from error
     return generator.eval()
 
 
@@ -93,6 +103,13 @@ def find_snapshot(path: Path) -> Path:
     return found[-1]
 
 
+def snapshot_in(run: Path, name: Any) -> Path:
+    """The snapshot of a run that a file of it names; RunError for a name that leads elsewhere."""
+    if not isinstance(name, str) or Path(name).name != name or name in ("", ".", ".."):
+        raise RunError(f"{run} names the snapshot {name!r:.60}, which is none in it")
+    return run / name
+
+
 def snapshots(run: Path) -> list[Path]:
     """The snapshots of a run folder, by the images they have seen."""
     named = re.compile(r"snapshot-(\d+(?:\.\d+)?)")
@@ -106,11 +123,21 @@ def generate(
     """Yield images (b, 3, S, S) in [-1, 1] of the classes `labels`, in order, on G's device.
 
     The i-th image of a class depends on seed, class and i alone, not on what else is asked for.
+
+    Raises:
+        UsageError: `seed` is none.
+        RunError: an image is NaN somewhere.
     """
     device = next(generator.parameters()).device
     with torch.inference_mode():
         for z, y in latents(generator, labels, seed, batch):
-            yield generator(z.to(device), y.to(device)).float()
+            try:
+                images = generator(z.to(device), y.to(device)).float()
+            except ValueError as error:  # the circuits' own word for angles that are NaN
+                raise RunError(f"{error}; {NO_NUMBERS}") from error
+            if not images.isfinite().all():
+                raise RunError(f"the generator makes images with NaN in them; {NO_NUMBERS}")
+            yield images
 
 
 def require_seed(seed: Any) -> None:

@@ -11,6 +11,7 @@ from hqgan.durations import duration
 from hqgan.errors import DataError, HqganError, RunError, UsageError
 from hqgan.evaluation.costs import costs
 from hqgan.evaluation.probes import quantum_block
+from hqgan.evaluation.records import is_plain
 from hqgan.evaluation.run import data_of
 from hqgan.models import About, Generator, find_snapshot, load_snapshot, snapshots
 from hqgan.pretrained import is_packaged
@@ -24,7 +25,7 @@ from hqgan.report.run_metrics import measurements
 from hqgan.report.run_privacy import memorisation
 from hqgan.report.run_samples import sheet, walks
 from hqgan.report.run_training import training_curves
-from hqgan.report.stored import PROBE, is_plain, read_probe
+from hqgan.report.stored import PROBE, read_probe
 from hqgan.schema import Config
 from hqgan.training.runs import CONFIG, METRICS, read_records
 from hqgan.workflows.sample import spare_compilation
@@ -160,6 +161,8 @@ def real_images(parts: Material, data: str | None, label: str | None) -> tuple[D
         found, column = (data, None) if data else data_of(parts.path)
         column = label or column
         reference = load_dataset(found, "val", parts.generator.size, label=column)
+        if not data:
+            require_own(found, column, parts.generator.size, parts.about)
         if reference.classes != parts.about.classes:
             raise DataError(
                 f"{found} has the classes {', '.join(reference.classes)}, but {parts.path} was "
@@ -170,6 +173,20 @@ def real_images(parts: Material, data: str | None, label: str | None) -> tuple[D
             raise
         return None, str(error)
     return reference, ""
+
+
+def require_own(data: str, label: str | None, size: int, about: About) -> None:
+    """DataError unless these are the training images.
+
+    A run folder from elsewhere may name any folder of this machine, and a page is there to be
+    shared: images that nobody named are shown only where the generator has learned from them.
+    """
+    checksum = load_dataset(data, "train", size, label=label).checksum
+    if checksum != about.data_checksum:
+        raise DataError(
+            f"the images at {data} are not those it was trained on (sha256 of train {checksum}, "
+            f"expected {about.data_checksum}); to show them, name them with --data"
+        )
 
 
 def latent_walks(parts: Material) -> str:

@@ -5,19 +5,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hqgan.evaluation.records import parsed, read_records
 from hqgan.evaluation.run import RECORDS
+from hqgan.foreign import in_figure
 from hqgan.pretrained import METRICS
+from hqgan.reading import read_json
 from hqgan.report.page import COLOURS, GREY, small_figure
 from hqgan.report.pieces import chart, details, missing, paragraph, table
 from hqgan.report.statements import NOT_FID, NOTHING
-from hqgan.report.stored import is_plain
 
 Record = Mapping[str, Any]
 
 DECADE = 10
 HEADS = ("recipe", "value [95 %]", "floor", "real images", "generated", "remark")
-NEEDED = {"snapshot", "images_seen", "curve", "recipe", "class", "value", "interval", "floor"}
-NEEDED |= {"n_real", "n_fake", "split", "extractor", "seed", "reason"}
 
 
 def measurements(run: Path, snapshot: str | None, again: str) -> list[str]:
@@ -29,7 +29,7 @@ def measurements(run: Path, snapshot: str | None, again: str) -> list[str]:
         said.append(
             paragraph(f"{lines} of {RECORDS} cannot be read, and left out here.", "missing")
         )
-    newest = latest(record for record in records if not record["curve"])
+    newest = latest(record for record in records if not record.get("curve"))
     current = [one for one in newest if snapshot in (None, one["snapshot"])]
     if not current:
         more = f" of {snapshot}" if newest else ""
@@ -45,43 +45,16 @@ def measurements(run: Path, snapshot: str | None, again: str) -> list[str]:
     return said
 
 
-def read_measurements(run: Path) -> tuple[list[Record], int]:
+def read_measurements(run: Path) -> tuple[list[dict[str, Any]], int]:
     """The lines of evaluation.jsonl (of a packaged generator those of metrics.json), and how many
     cannot be read."""
-    if (run / METRICS).is_file():
-        try:
-            texts = [json.dumps(one) for one in json.loads((run / METRICS).read_bytes())["recipes"]]
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            return [], 1
-    elif (run / RECORDS).is_file():
-        texts = (run / RECORDS).read_text(encoding="utf-8", errors="replace").splitlines()
-    else:
-        return [], 0
-    records: list[Record] = []
-    damaged = 0
-    for text in filter(str.strip, texts):
-        try:
-            record = json.loads(text)
-            if not (record.keys() >= NEEDED and whole(record)):
-                raise ValueError(text)
-        except (ValueError, AttributeError, TypeError, RecursionError):
-            damaged += 1
-            continue
-        records.append(record)
-    return records, damaged
-
-
-def whole(record: Record) -> bool:
-    """Whether its numbers are numbers, and its words words."""
-    name, ends = record["class"], record["interval"] or ()
-    words = [record[key] for key in ("snapshot", "recipe", "split", "extractor")]
-    numbers = [record[key] for key in ("images_seen", "n_real", "n_fake")]
-    numbers += [record[key] for key in ("value", "floor") if record[key] is not None]
-    return (
-        all(isinstance(word, str) for word in [*words, *([] if name is None else [name])])
-        and all(is_plain(number) for number in [*numbers, *ends])
-        and len(ends) in (0, 2)
-    )
+    if not (run / METRICS).is_file():
+        return read_records(run / RECORDS)
+    try:
+        texts = [json.dumps(one) for one in read_json(run / METRICS)["recipes"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return [], 1
+    return parsed(texts)
 
 
 def latest(records: Any) -> list[Record]:
@@ -168,7 +141,7 @@ def kid_curve(records: Sequence[Record], newest: Sequence[Record]) -> str:
     """The kernel distance over images seen with its intervals; nothing without points."""
     points = [
         one
-        for one in latest(record for record in records if record["curve"])
+        for one in latest(record for record in records if record.get("curve"))
         if one["recipe"].startswith("kid") and one["class"] is None and one["value"] is not None
     ]
     if not points:
@@ -182,7 +155,9 @@ def kid_curve(records: Sequence[Record], newest: Sequence[Record]) -> str:
     near = floor is not None and floor > lowest / 10  # a floor far below would squeeze the curve
     with small_figure(6.5, 3.2) as (figure, axis):
         seen = [one["images_seen"] / 1000 for one in points]
-        axis.plot(seen, [one["value"] for one in points], "o-", color=COLOURS[0], label=recipe)
+        axis.plot(
+            seen, [one["value"] for one in points], "o-", color=COLOURS[0], label=in_figure(recipe)
+        )
         for place, one in zip(seen, points, strict=True):
             if one["interval"]:
                 axis.plot([place, place], one["interval"], color=COLOURS[0], linewidth=1.2)
@@ -194,7 +169,7 @@ def kid_curve(records: Sequence[Record], newest: Sequence[Record]) -> str:
         if wide([one["value"] for one in points]):
             axis.set_yscale("log")
         axis.set_xlabel("thousand images seen")
-        axis.set_ylabel(f"{recipe} (lower is better)")
+        axis.set_ylabel(in_figure(f"{recipe} (lower is better)"))
         if near:
             axis.legend()
     told = ", ".join(f"{value_of(one)} after {one['images_seen']:,}" for one in points)

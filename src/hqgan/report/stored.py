@@ -1,6 +1,5 @@
 """Results as they lie in a folder, back as what the pages are made of; anything else is refused."""
 
-import json
 import types
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from PIL import Image, UnidentifiedImageError
 
 from hqgan.errors import RunError
 from hqgan.evaluation.probes import Probe
+from hqgan.reading import read_json
 from hqgan.workflows.hardware import Hardware, NoiseStudy
 from hqgan.workflows.hardware.arrays import load_arrays
 from hqgan.workflows.hardware.results import Compared
@@ -27,7 +27,7 @@ PROBE, HARDWARE, NOISE_STUDY = "probe.json", "hardware.json", "noise-study.json"
 COMPARISONS = ("comparison-final.json", "comparison.json")  # the first that is there
 STUDIES = ("study-final.json", "study.json")
 EXAMPLES = "examples.png"
-HUGE = 1e100
+LONGEST = 4000  # characters of a text
 GAP = 2  # white pixels that `save_grid` leaves between images
 NOTHING = np.zeros((0, 0, 1, 1, 3), np.uint8)
 
@@ -85,15 +85,10 @@ def read_study(folder: Path) -> StudyResult:
 def read_object(file: Path) -> dict[str, Any]:
     """A JSON object; RunError for anything else."""
     with readable(file):
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = read_json(file)
         if not isinstance(found, dict):
             raise TypeError(f"it holds {type(found).__name__}, expected keys and values")
         return found
-
-
-def is_plain(value: object) -> bool:
-    """Whether a value is a number that charts and formats can take: finite, below 1e100."""
-    return isinstance(value, int | float) and abs(value) < HUGE
 
 
 @contextmanager
@@ -105,7 +100,7 @@ def readable(file: Path) -> Iterator[None]:
         raise RunError(f"cannot read {file}: {error.strerror or error}") from error
     except (
         *(ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError),
-        *(OverflowError, RecursionError),  # numbers of 400 digits, brackets 10,000 deep
+        *(ArithmeticError, RecursionError),  # numbers of 400 digits, brackets 10,000 deep
     ) as error:
         why = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise RunError(
@@ -151,6 +146,8 @@ def built(kind: type[Made], plain: Mapping[str, Any]) -> Made:
 def value_of(hint: Any, value: Any, name: str) -> Any:
     """A value of a field, of the type that it is annotated with."""
     origin, parts = get_origin(hint), get_args(hint)
+    if isinstance(value, str) and len(value) > LONGEST:
+        raise TypeError(f"{name} is {value!r:.60}, and so on for {len(value):,} characters")
     if origin in (Union, types.UnionType):
         if value is None and type(None) in parts:
             return None

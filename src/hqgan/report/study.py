@@ -11,6 +11,7 @@ from typing import Any
 from hqgan.durations import duration
 from hqgan.evaluation.classification import MEASURES
 from hqgan.evaluation.trials import IN_POINTS, POWER
+from hqgan.foreign import shielded
 from hqgan.report.page import as_png, html_page, writing_to
 from hqgan.report.pieces import listed, paragraph, section, table
 from hqgan.report.provenance import provenance, shell, versions_of
@@ -216,5 +217,5 @@ def as_csv(lines: Sequence[dict[str, Any]]) -> bytes:
     if lines:
         writer = csv.DictWriter(buffer, list(lines[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(lines)
+        writer.writerows(shielded(lines))
     return buffer.getvalue().encode()

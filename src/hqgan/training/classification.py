@@ -26,6 +26,8 @@ from hqgan.data import Dataset, to_float
 from hqgan.data.standard_augmentation import standard_augmentation
 from hqgan.errors import DataError, RunError, TrainingStopped, UsageError
 from hqgan.models.classifier import Classifier, build_classifier, empty_classifier
+from hqgan.models.declared import read_declared, require_value
+from hqgan.reading import SMALL, read_json
 from hqgan.training.fabric import has_bf16
 
 WARM_UP = 0.1  # share of the steps in which the learning rate rises
@@ -343,7 +345,10 @@ def load_classifier(folder: Path) -> Classifier:
     Raises RunError where there is none, or it is damaged.
     """
     try:
-        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        about = read_json(folder / ABOUT, SMALL)
+        for key in ("classes", "size"):
+            require_value(key, about[key], int)
+        read_declared(folder / WEIGHTS)
         with torch.random.fork_rng(devices=[]):  # the first weights, soon replaced, draw from it
             classifier = empty_classifier(about["name"], about["classes"], about["size"])
         load_model(classifier, folder / WEIGHTS)

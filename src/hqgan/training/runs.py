@@ -26,7 +26,7 @@ import torch
 
 import hqgan
 from hqgan.config import differences, read_config, to_yaml
-from hqgan.errors import RunError, UsageError
+from hqgan.errors import RunError, UsageError, raise_if_of_the_machine
 from hqgan.models import About, Generator, save_snapshot
 from hqgan.models.about import MOST
 from hqgan.schema import Config
@@ -169,6 +169,7 @@ def load_state(run: Path) -> dict[str, Any] | None:
     try:
         return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever the damaged bytes lead it to
+        raise_if_of_the_machine(error, file)
         raise damaged(file) from error
 
 
@@ -205,16 +206,25 @@ def acquire(file: Path, doing: str = "training") -> TextIO:
 
     RunError where another process does; `doing` says what.
     """
-    handle = file.open("w")
     try:
         import fcntl
     except ImportError:  # Windows: no lock rather than no training
-        return handle
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        return file.open("w")
+    while True:
+        handle = file.open("w")
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Whoever held it before may have removed it since it was opened here.
+            if os.path.samestat(os.fstat(handle.fileno()), file.stat()):
+                return handle
+        except BlockingIOError:
+            handle.close()
+            raise RunError(
+                f"another process is {doing} in {file.parent}; wait for it, or choose another --out"
+            ) from None
+        except FileNotFoundError:
+            pass
+        except OSError:
+            handle.close()
+            raise
         handle.close()
-        raise RunError(
-            f"another process is {doing} in {file.parent}; wait for it, or choose another --out"
-        ) from None
-    return handle

@@ -27,6 +27,8 @@ from PIL import Image
 
 from hqgan.data import Dataset, class_folders, save_grid, save_png
 from hqgan.errors import RunError, UsageError
+from hqgan.foreign import from_csv, in_csv
+from hqgan.reading import read_json
 from hqgan.training.runs import LOCK, write_atomically
 from hqgan.workflows.sample import GRID_COLUMNS, rectangle
 from hqgan.workflows.synthesis import ClassReport, Synthetic
@@ -98,7 +100,7 @@ class AugmentedFolder:
         found: dict[str, Any] | None = self._job().get("result")
         try:
             with (self.out / MANIFEST).open(encoding="utf-8", errors="surrogateescape") as handle:
-                listed = {row["file"] for row in csv.DictReader(handle)}
+                listed = {from_csv(row["file"]) for row in csv.DictReader(handle)}
         except (OSError, KeyError):
             return None
         if not found or found.get("files") != len(listed) or not (self.out / CARD).is_file():
@@ -110,7 +112,8 @@ class AugmentedFolder:
                 f"{self.out} is complete, but holds images that its manifest does not name, the "
                 f"first is {strangers[0]}; take them out, or choose another --out"
             )
-        return found if all(is_image(self.out / file) for file in listed) else None
+        whole = listed <= there and all(is_image(self.out / file) for file in listed)
+        return found if whole else None
 
     def begin(self, settings: dict[str, Any]) -> None:
         """Write the job down, with further settings; raises as the constructor does."""
@@ -122,11 +125,13 @@ class AugmentedFolder:
     def recorded(self, y: int, classes: tuple[str, ...]) -> tuple[list[Row], ClassReport] | None:
         """Manifest lines and report of class y, if it is finished; else None."""
         try:
-            record = json.loads(self._record(class_folders(classes)[y]).read_text(encoding="utf-8"))
+            folder = class_folders(classes)[y]
+            record = read_json(self._record(folder))
             rows, report = record["rows"], ClassReport(**record["report"])
-        except (OSError, ValueError, KeyError, TypeError):
+            ours = all(Path(row[0]).parent == Path(folder) for row in rows)
+        except (OSError, ValueError, KeyError, TypeError, IndexError):
             return None
-        whole = all(is_image(self.out / row[0]) for row in rows)
+        whole = ours and all(is_image(self.out / row[0]) for row in rows)
         return (rows, report) if whole and record["settings"] == self.settings else None
 
     def write_class(
@@ -165,7 +170,7 @@ class AugmentedFolder:
     def finish(self, rows: list[Row], card: str, result: dict[str, Any]) -> None:
         """Write manifest and card and declare the job done."""
         text = io.StringIO(newline="")
-        csv.writer(text).writerows([COLUMNS, *rows])
+        csv.writer(text).writerows([COLUMNS, *(map(in_csv, row) for row in rows)])
         # File names that are no text keep their bytes.
         manifest = text.getvalue().encode("utf-8", "surrogateescape")
         write_atomically(self.out / MANIFEST, manifest)

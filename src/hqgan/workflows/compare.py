@@ -38,7 +38,7 @@ from hqgan.training.trainer import build_models
 from hqgan.workflows.cell import Cell, Recipe, run_cell
 from hqgan.workflows.executor import LOCAL, Executor, run_all, still
 from hqgan.workflows.final import FinalCell, final_cells, open_test, require_same_test, run_final
-from hqgan.workflows.settings import begin, require_own_settings, require_same
+from hqgan.workflows.settings import begin, locked, require_own_settings, require_same
 from hqgan.workflows.table import Comparison, tabulate
 
 AnyCell = TypeVar("AnyCell", bound=Cell)
@@ -258,17 +258,19 @@ def compare(
     """Run the cells that are not done yet, then make the table.
 
     Raises:
+        RunError: another process is at this comparison, or its folder cannot be written.
         HqganError: as `run_cell` and `run_all` do; what is done is kept.
     """
     on_val = chosen.before or chosen
-    begin(on_val.out, on_val.settings)
-    run_cells(run_cell, on_val.cells, executor, callbacks)
-    settings = chosen.settings
-    if chosen.before is not None:
-        cells = [cell for cell in chosen.cells if isinstance(cell, FinalCell)]
-        settings = settings | {"test_opened": open_test(chosen.out, cells, chosen.reference)}
-        run_cells(run_final, cells, executor, callbacks)
-    return tabulate(chosen.cells, chosen.dataset, chosen.reference, settings)
+    with locked(on_val.out):
+        begin(on_val.out, on_val.settings)
+        run_cells(run_cell, on_val.cells, executor, callbacks)
+        settings = chosen.settings
+        if chosen.before is not None:
+            cells = [cell for cell in chosen.cells if isinstance(cell, FinalCell)]
+            settings = settings | {"test_opened": open_test(chosen.out, cells, chosen.reference)}
+            run_cells(run_final, cells, executor, callbacks)
+        return tabulate(chosen.cells, chosen.dataset, chosen.reference, settings)
 
 
 def run_cells(

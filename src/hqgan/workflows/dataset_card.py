@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 from hqgan.data import Dataset
+from hqgan.foreign import in_code, in_markdown
 from hqgan.models import About
 from hqgan.workflows.judge import Judge
 from hqgan.workflows.synthesis import PERCENT, ClassReport, CopyFilter
@@ -32,19 +32,19 @@ def dataset_card(facts: Facts) -> str:
     total = len(real) + sum(one.kept for one in facts.reports)
     size = next((word for most, word in SIZES if total < most), "n>1M")
     rows = "\n".join(
-        f"| {in_table(one.name)} | {count} | {one.kept} | {one.asked} | {one.made} "
+        f"| {in_markdown(one.name)} | {count} | {one.kept} | {one.asked} | {one.made} "
         f"| {one.near_copies} | {one.unrecognised} |"
         for one, count in zip(facts.reports, real.counts, strict=True)
     )
-    warnings = "".join(f"- {text}\n" for text in facts.warnings) or "None.\n"
+    warnings = "".join(f"- {in_markdown(text)}\n" for text in facts.warnings) or "None.\n"
     origin = about.origin
     inherited = (
-        f"\n- The packaged generator that it is, or was fine-tuned from: {origin.name}, which "
-        f"learned from {origin.data}."
+        f"\n- The packaged generator that it is, or was fine-tuned from: "
+        f"{in_markdown(f'{origin.name}, which learned from {origin.data}.')}"
         if origin
         else ""
     )
-    terms = origin.terms("the synthetic images") if origin else ""
+    terms = in_markdown(origin.terms("the synthetic images")) if origin else ""
     return f"""---
 pretty_name: Skin lesions, real and synthetic
 license: other
@@ -77,8 +77,8 @@ rejected need not have been copied; and that no near-copy is in the folder does 
 in the training data can be recognised.
 
 ## Origin
-- Generator: `{about.generator}`, preset `{about.preset}`, {about.images_seen:,} images seen, \
-training seed {about.seed}.
+- Generator: `{about.generator}`, preset {in_code(about.preset)}, {about.images_seen:,} images \
+seen, training seed {about.seed}.
 - Snapshot (sha256 of its weights): `{settings["snapshot"]}`
 - Seed of the synthetic images: {settings["seed"]}
 - Training data (sha256 of the train split): `{real.checksum}`
@@ -95,17 +95,12 @@ Made by [hqgan](https://arxiv.org/abs/2506.21015).
 """
 
 
-def in_table(name: str) -> str:
-    """A class's name that is neither HTML nor a cell's end."""
-    return escape(name).replace("|", "\\|").replace("\n", " ")
-
-
 def copy_filter(facts: Facts) -> str:
     """What was called a copy."""
     if facts.copies is None:
         return "- Near-copies: not looked for; `distance` in the manifest is all there is."
     limits = "; ".join(
-        f"{name} {threshold:.2f} ({lesions} lesions)"
+        f"{in_markdown(name)} {threshold:.2f} ({lesions} lesions)"
         for name, threshold, lesions in zip(
             facts.real.classes, facts.copies.thresholds, facts.copies.lesions, strict=True
         )
@@ -122,7 +117,9 @@ def class_filter(facts: Facts) -> str:
     recipe = facts.settings["class_filter"]
     if recipe is None or facts.judge is None:
         return "- Recognition: not asked for."
-    recall = ", ".join(f"{name} {share:.2f}" for name, share in facts.judge.recall.items())
+    recall = ", ".join(
+        f"{in_markdown(name)} {share:.2f}" for name, share in facts.judge.recall.items()
+    )
     return (
         f"- Recognition: a {recipe['name']} trained on the real images alone ({recipe['steps']} "
         f"steps of {recipe['batch']}), balanced accuracy on val "
@@ -136,4 +133,4 @@ def own_data(facts: Facts) -> str:
     """Whether the generator saw the real images in the folder, or others."""
     if facts.about.data_checksum == facts.real.checksum:
         return "the same train split."
-    return f"other images (sha256 `{facts.about.data_checksum}`), see the warnings."
+    return f"other images (sha256 {in_code(facts.about.data_checksum)}), see the warnings."

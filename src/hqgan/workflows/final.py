@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from hqgan.data import Dataset, load_dataset
-from hqgan.errors import RunError, UsageError
+from hqgan.errors import RunError, UsageError, raise_if_of_the_machine
 from hqgan.evaluation import load_extractor
-from hqgan.models import load_snapshot
+from hqgan.models import load_snapshot, snapshot_in
 from hqgan.training import Callbacks
-from hqgan.training.runs import LOCK, acquire, write_atomically
+from hqgan.training.runs import write_atomically
 from hqgan.workflows.cell import DIGEST, Cell, Recipe, judged, save
 
 OPENED = "test-opened.json"
@@ -71,7 +71,7 @@ def run_final(cell: FinalCell, callbacks: Callbacks | None = None) -> dict[str, 
         size = cell.config.size
         dataset = load_dataset(cell.data, "train", size, label=cell.label)
         reference = load_dataset(cell.data, cell.recipe.split, size, label=cell.label)
-        generator, _ = load_snapshot(cell.run / before["snapshot"])
+        generator, _ = load_snapshot(snapshot_in(cell.run, before["snapshot"]))
         extractor = load_extractor(cell.weights, cell.recipe.extractor)
         found, *_ = judged(cell, generator, dataset, reference, extractor)
     record = before | {"recipe": asdict(cell.recipe), "recipes": found}
@@ -97,15 +97,14 @@ def open_test(out: Path, cells: Sequence[FinalCell], reference: Dataset) -> list
     """Note which snapshots are about to be measured on test; returns all openings.
 
     A snapshot that was noted before, by a command that was interrupted, is not noted again; it is
-    known by the digest of its weights.
+    known by the digest of its weights. The caller keeps other processes out of the folder: of two
+    at once, the later would drop what the earlier noted.
 
     Raises:
-        RunError: test was opened, and the record of it is gone or cannot be written; or another
-            process is at it.
+        RunError: test was opened, and the record of it is gone or cannot be written.
     """
     try:
-        with acquire(out / LOCK):  # of two at once, the later would drop what the earlier noted
-            return add_opening(out, cells, reference)
+        return add_opening(out, cells, reference)
     except OSError as error:
         raise RunError(
             f"the test split is opened on record only, and {out / OPENED} cannot be written: "
@@ -114,7 +113,7 @@ def open_test(out: Path, cells: Sequence[FinalCell], reference: Dataset) -> list
 
 
 def add_opening(out: Path, cells: Sequence[FinalCell], reference: Dataset) -> list[dict[str, Any]]:
-    """As `open_test`, in a folder that no other process is at."""
+    """As `open_test`."""
     record = read_openings(out)
     if not record and any((cell.out / cell.RECORD).exists() for cell in cells):
         raise RunError(
@@ -156,4 +155,5 @@ def read_openings(out: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
+        raise_if_of_the_machine(error, file)
         raise RunError(f"{file} is damaged: {error}; restore it") from error

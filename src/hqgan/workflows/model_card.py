@@ -1,20 +1,24 @@
 """The model card of a snapshot, filled with what its run knows: measurements, copies, time."""
 
-import json
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from hqgan.config import differences, load_config, read_config
 from hqgan.data import EMBEDDED
 from hqgan.durations import duration
-from hqgan.errors import HqganError
+from hqgan.errors import HqganError, of_the_machine
+from hqgan.evaluation.records import read_records
 from hqgan.evaluation.run import RECORDS
+from hqgan.foreign import in_code, in_markdown
 from hqgan.models import find_snapshot, read_about
 from hqgan.models.card import CARD, OURS, RunFacts, model_card, read_card
+from hqgan.reading import SMALL, read_json
 from hqgan.training.runs import CONFIG, ENVIRONMENT, load_state, write_atomically
 from hqgan.workflows.packaged_card import table, variety
 
+UNREADABLE = (OSError, ValueError, TypeError, KeyError, OverflowError)
 BUILT_IN = "synthetic lesions built into hqgan"
 MEASURED = """Made by `hqgan evaluate`; a recipe treats real and generated images alike.
 Floor: what the same recipe gives for real training images in the place of generated ones. Nothing
@@ -25,18 +29,19 @@ is called FID that is not 2048-dimensional Inception FID.
 """
 
 
-def refresh_card(path: Path) -> None:
+def refresh_card(path: Path, tell: Callable[[str], None] = lambda text: None) -> None:
     """Write anew the README.md of the newest snapshot of a run, or of a snapshot.
 
-    One that is not of our making any more, or cannot be written, stays as it is: a card costs
-    nobody their numbers.
+    One that is not of our making any more stays as it is; so does one for which something cannot
+    be read or written, and `tell` is told so: a card costs nobody their numbers.
     """
-    snapshot = find_snapshot(path)
-    old = read_card(snapshot)
-    if old is None or OURS not in old:
-        return
-    with suppress(OSError):
-        write_atomically(snapshot / CARD, run_card(snapshot).encode("utf-8", "replace"))
+    try:
+        snapshot = find_snapshot(path)
+        old = read_card(snapshot)
+        if old is not None and OURS in old:
+            write_atomically(snapshot / CARD, run_card(snapshot).encode("utf-8", "replace"))
+    except OSError as error:
+        tell(f"warning: the model card in {path} was not written: {error}")
 
 
 def run_card(snapshot: Path) -> str:
@@ -57,7 +62,9 @@ def facts_of(run: Path, snapshot: Path, images_seen: int) -> RunFacts:
         told["measurements"] = MEASURED + table(found)
         told["variety"] = variety(found)
     if verdicts:
-        told["copies"] = "\n".join(f"- On {one['split']}: {one['sentence']}" for one in verdicts)
+        told["copies"] = "\n".join(
+            f"- On {one['split']}: {in_markdown(one['sentence'])}" for one in verdicts
+        )
     if (run / CONFIG).is_file():
         with suppress(HqganError):
             if read_config(run / CONFIG).data.path == EMBEDDED:
@@ -79,7 +86,7 @@ def settings_of(run: Path) -> list[tuple[str, str]]:
     told = [one for one in changed if not one.startswith(("data.path", "init.run", "data.label"))]
     rows = [
         ("images", f"{config.size} x {config.size} pixels"),
-        ("settings that differ from the preset", "; ".join(f"`{one}`" for one in told) or "none"),
+        ("settings that differ from the preset", "; ".join(map(in_code, told)) or "none"),
     ]
     if config.init:
         rows.append(("fine-tuned", "yes, from another generator"))
@@ -89,15 +96,15 @@ def settings_of(run: Path) -> list[tuple[str, str]]:
 def cost_of(run: Path, images_seen: int) -> list[tuple[str, str]]:
     """Time and machine of the training, as far as they are known of this snapshot."""
     rows = []
-    with suppress(HqganError, KeyError):
+    with suppress(HqganError), forgiving():
         state = load_state(run)
         if state is not None and state["images_seen"] == images_seen:
             rows.append(("training time", duration(state["seconds"])))
-    with suppress(OSError, ValueError, KeyError):
-        made = json.loads((run / ENVIRONMENT).read_text(encoding="utf-8"))
+    with forgiving():
+        made = read_json(run / ENVIRONMENT, SMALL)
         machine = f"{made['device']} ({made['machine']}, {made['threads']} threads)"
         versions = f"hqgan {made['hqgan']}, torch {made['torch']}"
-        rows.append(("trained on", f"{machine}, {made['precision']}, {versions}"))
+        rows.append(("trained on", in_markdown(f"{machine}, {made['precision']}, {versions}")))
     return rows
 
 
@@ -105,11 +112,10 @@ def measurements(run: Path, snapshot: Path) -> list[dict[str, Any]]:
     """The last full measurement of each number; points of curves are none.
 
     Records of hqgan before points of curves were marked are taken for such where no floor is.
+    Lines that cannot be made sense of are left out.
     """
-    file = run / RECORDS
-    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
     last: dict[tuple[str, ...], dict[str, Any]] = {}
-    for record in map(json.loads, lines):
+    for record in read_records(run / RECORDS)[0]:
         of_curve = record.get("curve", record["floor"] is None)
         if record["snapshot"] == snapshot.name and not of_curve:
             key = (record["split"], record["extractor"], record["recipe"], record["class"] or "")
@@ -118,11 +124,23 @@ def measurements(run: Path, snapshot: Path) -> list[dict[str, Any]]:
 
 
 def copies(run: Path, snapshot: Path) -> list[dict[str, Any]]:
-    """Verdicts of `hqgan evaluate --privacy` on this snapshot."""
+    """Verdicts of `hqgan evaluate --privacy` on this snapshot; damaged ones are left out."""
     verdicts = []
     for file in sorted(run.glob("privacy/**/privacy.json")):
-        found = json.loads(file.read_text(encoding="utf-8"))
-        if found["snapshot"] == snapshot.name:
-            split = "test" if found["final"] else "val"
-            verdicts.append({"split": split} | {k: found[k] for k in ("verdict", "sentence")})
+        with forgiving():
+            found = read_json(file)
+            if found["snapshot"] == snapshot.name:
+                split = "test" if found["final"] else "val"
+                said = {key: str(found[key]) for key in ("verdict", "sentence")}
+                verdicts.append({"split": split} | said)
     return verdicts
+
+
+@contextmanager
+def forgiving() -> Iterator[None]:
+    """Inside, what is damaged or of another kind is left out; a disk that fails is not forgiven."""
+    try:
+        yield
+    except UNREADABLE as error:
+        if of_the_machine(error):
+            raise

@@ -5,6 +5,7 @@ import shlex
 from dataclasses import dataclass
 from typing import Any
 
+from hqgan.foreign import in_markdown
 from hqgan.models import About, Origin
 from hqgan.pretrained import CRITIC, SEEN
 from hqgan.schema import Config
@@ -38,7 +39,7 @@ def packaged_card(told: Packaged) -> str:
     about, metrics, title = told.about, told.metrics, told.origin.name
     data = metrics["training_data"]
     classes = "\n".join(
-        f"| {name} | {count:,} |"
+        f"| {in_markdown(name)} | {count:,} |"
         for name, count in zip(about.classes, about.class_counts, strict=True)
     )
     privacy = "\n".join(f"- On {one['split']}: {one['sentence']}" for one in metrics["privacy"])
@@ -146,10 +147,9 @@ def table(records: list[dict[str, Any]]) -> str:
     for one in sorted(records, key=lambda r: r["class"] is not None):
         interval = "{:.4g} to {:.4g}".format(*one["interval"]) if one["interval"] else ""
         value, floor = ("" if one[key] is None else f"{one[key]:.4g}" for key in ("value", "floor"))
-        rows.append(
-            f"| {one['split']} | {one['recipe']} | {one['class'] or 'all'} | {value} | {interval} "
-            f"| {floor} | {one['n_real']} | {one['n_fake']} | {one['reason'] or ''} |"
-        )
+        words = [one["split"], one["recipe"], one["class"] or "all", value, interval]
+        words += [floor, one["n_real"], one["n_fake"], one["reason"] or ""]
+        rows.append(f"| {' | '.join(in_markdown(str(word)) for word in words)} |")
     return "\n".join(rows)
 
 

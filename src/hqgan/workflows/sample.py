@@ -10,6 +10,7 @@ import numpy as np
 from hqgan.data import class_folders, open_source, save_grid, save_png, to_uint8
 from hqgan.errors import Interrupted, RunError, UsageError
 from hqgan.evaluation import reference_class_mix
+from hqgan.foreign import in_code, in_markdown
 from hqgan.models import About, Generator, Origin, generate, load_snapshot
 from hqgan.quantum import QuantumLayer
 from hqgan.training.signals import stop_signals
@@ -119,8 +120,9 @@ def sample(
 def sample_card(about: About, images: int, size: int, seed: int) -> str:
     """README.md beside the images: what they are, and whose licence extends to them."""
     licence = (
-        f"{about.origin.terms('these images')}\n\nSo does that of any other data it was fine-tuned "
-        "on: look that up before you share them."
+        in_markdown(about.origin.terms("these images"))
+        + "\n\nSo does that of any other data it was fine-tuned on: look that up before you share "
+        "them."
         if about.origin
         else "The licence of the training data extends to these images. It is not known here: look "
         "it up and name it before you share them."
@@ -131,10 +133,10 @@ def sample_card(about: About, images: int, size: int, seed: int) -> str:
 [hqgan](https://arxiv.org/abs/2506.21015). **Every one is synthetic, for research, not for
 diagnosis.**
 
-- Generator: `{about.generator}`, preset `{about.preset}`, {about.images_seen:,} images seen, \
-training seed {about.seed}.
+- Generator: `{about.generator}`, preset {in_code(about.preset)}, {about.images_seen:,} images \
+seen, training seed {about.seed}.
 - Seed of these images: {seed}
-- Training data (sha256 of the train split): `{about.data_checksum}`
+- Training data (sha256 of the train split): {in_code(about.data_checksum)}
 
 ## Licence
 {licence}

@@ -5,14 +5,15 @@ numbers to share a table.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from hqgan.config import KIT, did_you_mean
 from hqgan.data import EMBEDDED
 from hqgan.errors import RunError, UsageError
-from hqgan.training.runs import LOCK, write_atomically
+from hqgan.training.runs import LOCK, acquire, write_atomically
 
 SETTINGS = "settings.json"
 # What all models of a table have in common. A start from another run has seen other images.
@@ -99,6 +100,20 @@ def require_same(
             "numbers cannot share a table with these; keep the old values, or choose another --out"
             + "".join(f" ({remedy})" for remedy in known)
         )
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[TextIO]:
+    """Keep other processes out of a folder of results, which is made where it is absent."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = acquire(folder / LOCK, "working")
+    except OSError as error:
+        raise RunError(
+            f"cannot write to {folder}: {error.strerror}; choose another --out"
+        ) from error
+    with lock:
+        yield lock
 
 
 def begin(out: Path, settings: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from hqgan.errors import RunError
 from hqgan.evaluation import load_extractor
 from hqgan.evaluation.curves import flattened, images_to_reach, mean_curve, within
 from hqgan.evaluation.statistics import mean_over_seeds
+from hqgan.foreign import shielded
 from hqgan.training.runs import write_atomically
 from hqgan.workflows.cell import Cell
 from hqgan.workflows.differences import Differences
@@ -79,7 +80,7 @@ class Comparison:
         text = io.StringIO()
         writer = csv.DictWriter(text, columns, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(lines)
+        writer.writerows(shielded(lines))
         return text.getvalue()
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from hqgan.foreign import in_code, in_markdown
 from hqgan.models import About
 from hqgan.workflows.exporting.checking import Check
 
@@ -89,7 +90,7 @@ the probabilities of the outcomes of the qubits `probabilities_of`, given that t
 def card(about: About, manifest: dict[str, Any], found: Check) -> str:
     """The text."""
     circuits = manifest.get("circuits")
-    licence = manifest["credit"] or (
+    licence = in_markdown(manifest["credit"] or "") or (
         "The licence of the training data extends to these files and the images they make. It is "
         "not known here: look it up and name it before you share them."
     )
@@ -97,11 +98,11 @@ def card(about: About, manifest: dict[str, Any], found: Check) -> str:
     checked = "\n".join(f"- {line}" for line in found.lines())
     return f"""# {about.generator}, exported: synthetic skin-lesion images without torch
 
-A generator made by [hqgan](https://arxiv.org/abs/2506.21015): preset `{about.preset}`,
+A generator made by [hqgan](https://arxiv.org/abs/2506.21015): preset {in_code(about.preset)},
 {about.images_seen:,} images seen, {manifest["size"]} x {manifest["size"]} pixels.
 **Every image it makes is synthetic, for research, not for diagnosis.**
 
-Classes: {", ".join(f"`{name}`" for name in manifest["classes"])}
+Classes: {", ".join(map(in_code, manifest["classes"]))}
 
 ## Run it
 
@@ -117,7 +118,7 @@ Classes: {", ".join(f"`{name}`" for name in manifest["classes"])}
 
 Inputs are `latents` (float32) and `classes` (int64, places in the list above), batches of any size;
 images are float32 in [-1, 1], red, green, blue.
-Training data (sha256 of the train split): `{about.data_checksum}`
+Training data (sha256 of the train split): {in_code(about.data_checksum)}
 
 ## Checked
 

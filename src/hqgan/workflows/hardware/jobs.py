@@ -12,14 +12,14 @@ from typing import NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from hqgan.errors import HqganError, RunError, UsageError
+from hqgan.errors import HqganError, RunError, UsageError, raise_if_of_the_machine
 from hqgan.quantum.backends import Device, DeviceError
 from hqgan.workflows.hardware.arrays import load_arrays, save_arrays
 from hqgan.workflows.hardware.journal import Job, Journal
 from hqgan.workflows.hardware.plan import Part, Plan, answer
 
 CEILING = 500.0  # seconds of QPU time; the open plan has about 600 in four weeks
-GRACE = 60.0  # seconds after which a job that the service does not know was never sent
+GRACE = 60.0  # seconds of asking after which a job that the service does not know was never sent
 PATIENCE = 600.0  # seconds of one failed call after another
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 30.0  # seconds between calls of the service
 
@@ -179,9 +179,13 @@ def send(
 
 
 def look_for(plan: Plan, notes: Journal, job: Job, message: Message) -> Job:
-    """Ask the service for a job that was intended and may have been sent: submitted or missing."""
+    """Ask the service for a job that was intended and may have been sent: submitted or missing.
+
+    How long ago that was, by the clock of the wall, is not asked: clocks are set back and forth.
+    """
     device = device_of(plan)
-    grace = GRACE if plan.lasting else 0.0  # what runs in this process is known at once
+    # What runs in this process is known at once.
+    end = time.monotonic() + (GRACE if plan.lasting else 0.0)
     while True:
         ids = patiently(lambda: device.find(job.tag), message)
         if ids:
@@ -189,10 +193,11 @@ def look_for(plan: Plan, notes: Journal, job: Job, message: Message) -> Job:
                 message(f"the service knows {len(ids)} jobs of tag {job.tag}; {ids[0]} is taken")
             message(f"found: job {ids[0]} had arrived")
             return notes.submitted(job, ids[0])
-        if job.age >= grace:
+        left = end - time.monotonic()
+        if left <= 0:
             message(f"the service knows no job of tag {job.tag}: it never arrived")
             return notes.ended(job, "missing")
-        time.sleep(min(LONGEST_PAUSE, max(0.1, grace - job.age)))
+        time.sleep(min(LONGEST_PAUSE, left))
 
 
 def settled(plan: Plan, notes: Journal, part: Part, retry: bool, message: Message) -> bool:
@@ -274,6 +279,7 @@ def together(plan: Plan, notes: Journal) -> Answer:
             arrays = load_arrays(file)
             found.append([torch.from_numpy(arrays[name]) for name in ("values", "errors", "raw")])
         except Exception as error:  # numpy raises whatever the damaged bytes lead it to
+            raise_if_of_the_machine(error, file)
             raise RunError(
                 f"{file} is damaged ({error}); delete it and `hqgan hardware collect` fetches it "
                 "again from the service, without paying"

@@ -20,10 +20,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, TextIO, get_args
+from typing import Any, Literal, get_args
 
 from hqgan.errors import RunError
-from hqgan.training.runs import LOCK, acquire, write_atomically
+from hqgan.quantum.backends import is_time
+from hqgan.training.runs import write_atomically
+from hqgan.workflows.settings import locked
 
 JOBS = "jobs.jsonl"
 End = Literal["done", "failed", "cancelled", "missing"]
@@ -73,11 +75,6 @@ class Job:
         if self.used is not None:
             return self.used
         return self.allowed if self.allowed is not None and self.state in OPEN else self.estimated
-
-    @property
-    def age(self) -> float:
-        """Seconds since the intention."""
-        return (datetime.now(UTC) - datetime.fromisoformat(self.time)).total_seconds()
 
 
 class Journal:
@@ -169,22 +166,29 @@ class Journal:
                 fields = ("part", "tag", "order", "backend", "time")
                 part, tag, order, backend, time = (str(record[name]) for name in fields)
                 datetime.fromisoformat(time)
-                seconds = float(record["qpu_seconds"])
-                limit = record.get("allowed")
-                allowed = None if limit is None else float(limit)
+                seconds, limit = record["qpu_seconds"], record.get("allowed")
+                if not is_time(seconds) or not (limit is None or is_time(limit)):
+                    raise ValueError(f"qpu_seconds {seconds!r:.40}, allowed {limit!r:.40}")
+                seconds, allowed = float(seconds), None if limit is None else float(limit)
                 self.jobs.append(Job(part, tag, order, backend, time, seconds, allowed=allowed))
             else:
                 self._apply(record)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (
+            *(ValueError, TypeError, KeyError, AttributeError),
+            *(RecursionError, OverflowError),
+        ) as error:
             raise RunError(
-                f"line {number} of {self.file} is none that hqgan wrote ({error!r}); it is the "
-                "record of paid jobs, so restore it from a copy, or choose another --out"
+                f"line {number} of {self.file} is none that hqgan wrote ({error!r:.200}); it is "
+                "the record of paid jobs, so restore it from a copy, or choose another --out"
             ) from error
 
     def _apply(self, record: dict[str, Any]) -> Job:
         event = record["event"]
         if event not in get_args(State):
-            raise ValueError(f"event {event!r}")
+            raise ValueError(f"event {event!r:.40}")
+        id, used = record.get("job"), record.get("qpu_seconds")
+        if not (id is None or isinstance(id, str)) or not (used is None or is_time(used)):
+            raise ValueError(f"job {id!r:.40}, qpu_seconds {used!r:.40}")
         index = {job.tag: i for i, job in enumerate(self.jobs)}[record["tag"]]
         before = self.jobs[index]
         self.jobs[index] = replace(
@@ -206,20 +210,6 @@ def journal(folder: Path) -> Iterator[Journal]:
     """
     with locked(folder):
         yield Journal(folder / JOBS)
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[TextIO]:
-    """Keep other processes out of a folder of results, which is made where it is absent."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = acquire(folder / LOCK, "working")
-    except OSError as error:
-        raise RunError(
-            f"cannot write to {folder}: {error.strerror}; choose another --out"
-        ) from error
-    with lock:
-        yield lock
 
 
 def lines_of(file: Path) -> tuple[list[str], str]:

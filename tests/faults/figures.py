@@ -1,0 +1,89 @@
+"""The figures that `make faults` prints at its end, summed over the processes of pytest-xdist.
+
+A test adds to `figures` what has just been survived, under a name of its own choice:
+`figures["full disks: a sentence"] += 1`. Names that begin with a space are parts of the row above,
+those that begin with "requests" are requests of the web page; the rest are bad inputs in modules
+whose names begin as `BAD_INPUTS` do, faults in all others. A test ends at the first thing that is
+not survived, so each one that fails has lost one.
+"""
+
+import time
+from collections import Counter, defaultdict
+from typing import Any
+
+import pytest
+
+Figures = defaultdict[str, Counter[str]]  # by kind
+FIGURES: pytest.StashKey[Figures] = pytest.StashKey()
+STARTED: pytest.StashKey[float] = pytest.StashKey()
+FAULTS, INPUTS, REQUESTS = "faults", "bad inputs", "requests"
+BAD_INPUTS = (
+    "test_bad_",
+    "test_configurations",
+    "test_tampered_",
+    "test_hostile_",
+    "test_nothing_",
+)
+# What is said of those that were tried, survived and lost.
+WORDS = {
+    FAULTS: "faults injected {tried:,}, survived {survived:,}, lost {lost:,}",
+    INPUTS: "bad inputs tried {tried:,}, crashed {lost:,}",
+    REQUESTS: "requests served under load {survived:,}, lost {lost:,}",
+}
+
+
+def kind(module: str) -> str:
+    """Of what is counted in a module, by its name without folders."""
+    return INPUTS if module.startswith(BAD_INPUTS) else FAULTS
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[FIGURES] = defaultdict(Counter)
+    config.stash[STARTED] = time.perf_counter()
+
+
+@pytest.fixture(scope="module")
+def figures(request: pytest.FixtureRequest) -> Counter[str]:
+    """Counts by name; a test adds what was survived."""
+    return request.config.stash[FIGURES][kind(request.path.stem)]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Of a process of pytest-xdist: send its figures to the one that prints them."""
+    sent: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
+    if sent is not None:
+        sent["faults"] = {key: dict(found) for key, found in session.config.stash[FIGURES].items()}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Add what a process of pytest-xdist has sent."""
+    for key, found in getattr(node, "workeroutput", {}).get("faults", {}).items():
+        node.config.stash[FIGURES][key].update(found)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    counted = config.stash[FIGURES]
+    broken = Counter(
+        kind(report.nodeid.split("::")[0].rsplit("/", 1)[-1].removesuffix(".py"))
+        for outcome in ("failed", "error")
+        for report in terminalreporter.stats.get(outcome, ())
+        if isinstance(report, pytest.TestReport)
+    )
+    if not any(counted.values()):
+        return
+    terminalreporter.section("what was tried, and survived")
+    survived: Counter[str] = Counter()
+    for key in WORDS:
+        for name, count in counted[key].items():
+            terminalreporter.line(f"{count:9,}  {name}")
+            if not name.startswith(" "):
+                survived[REQUESTS if name.startswith(REQUESTS) else key] += count
+    for key, words in WORDS.items():
+        lost = broken[key]
+        if tried := survived[key] + lost:
+            text = words.format(tried=tried, survived=survived[key], lost=lost)
+            terminalreporter.line(text, red=bool(lost), green=not lost)
+    terminalreporter.line(f"time {time.perf_counter() - config.stash[STARTED]:,.0f} s")
