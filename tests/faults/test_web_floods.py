@@ -47,6 +47,7 @@ pytest.importorskip("gradio")
 
 QUIET = 20.0  # seconds for a visitor during a flood, on two cores that the flood uses too
 FUZZED = 4000
+SLACK = 5.0  # seconds
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
@@ -101,7 +102,7 @@ def test_visitors_are_served_while_thousands_of_slow_ones_hold_on(
     waits: list[float] = []
     answers = []
     began = time.monotonic()
-    while time.monotonic() - began < PATIENCE + 3:
+    while time.monotonic() - began < PATIENCE + SLACK:
         asked = time.monotonic()
         answers.append(attack(page, request("GET", "/theme.css")).status)
         waits.append(time.monotonic() - asked)
@@ -162,7 +163,7 @@ def test_slow_uploads_make_room_for_quick_ones(page: Page, figures: Counter[str]
     assert asyncio.run(quick()) == [200] * 8
     seconds = time.monotonic() - started
     assert seconds < QUIET
-    time.sleep(PATIENCE + 2)
+    time.sleep(PATIENCE + SLACK)
     assert all(is_closed(one) for one in slow)
     for one in slow:
         one.close()

@@ -105,7 +105,8 @@ class Guard:
             await self.answered(scope, receiving, sending)
         except Refused as refusal:
             if not started:
-                await refuse(send, refusal, None if arrived else receive)
+                is_over = arrived or refusal.status == 408  # who was too slow is not waited for
+                await refuse(send, refusal, None if is_over else receive)
 
     async def answered(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or raise Refused."""
