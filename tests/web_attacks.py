@@ -285,6 +285,6 @@ async def made_for(page: Page, buttons: Controls, wishes: list[list[Any]]) -> li
 
 
 def worst_of(figures: Counter[str], name: str, seconds: float) -> None:
-    """Keep the largest of several, in tenths that a count of whole numbers can hold."""
-    key = f"web: {name}, worst, in ms"
+    """Keep the largest of several waits; figures that begin with a space are no counts."""
+    key = f"  {name}, ms"
     figures[key] = max(figures[key], round(1000 * seconds))

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from PIL import Image
@@ -376,6 +377,10 @@ def test_many_visitors_at_once_get_all_they_asked_for_and_each_their_own(
             with Image.open(file) as own, Image.open(io.BytesIO(content)) as theirs:
                 np.testing.assert_array_equal(np.asarray(own), np.asarray(theirs))
     assert page.memory() - before < 200  # megabytes
+
+
+def test_browsers_are_asked_to_say_when_a_page_is_closed(page: Page) -> None:
+    assert httpx.get(f"{page.address}/config").json()["connect_heartbeat"] is True
 
 
 def test_one_page_cannot_fill_the_queue(page: Page, buttons: Controls) -> None:

@@ -107,9 +107,8 @@ def test_two_hundred_plain_pages_at_once_all_come_whole(
     total = time.monotonic() - started
     assert len(waits) == VISITORS * len(paths)
     assert total < PLAIN
-    worst_of(figures, "a plain page among 200 visitors", max(waits))
-    figures["web: requests served under load"] += len(waits)
-    figures["web: requests lost"] += 0
+    worst_of(figures, "the longest wait for a plain page", max(waits))
+    figures["requests of plain pages, 200 visitors at once"] += len(waits)
 
 
 def test_two_hundred_visitors_get_their_own_images_in_fair_order(
@@ -144,10 +143,11 @@ def test_two_hundred_visitors_get_their_own_images_in_fair_order(
     waits = sorted(got.seconds for got, _ in answers)
     assert waits[-1] < LONGEST
     assert waits[-1] < FAIR * statistics.median(waits)
-    figures["web: visitors at once who got their own images, bit for bit"] += len(answers)
-    figures["web: requests served under load"] += len(answers) * (2 + IMAGES)
-    worst_of(figures, "an order of 4 images among 200 visitors", waits[-1])
-    worst_of(figures, "(its median)", statistics.median(waits))
+    figures["requests for images, 200 visitors at once: each its own, bit for bit"] += sum(
+        2 + len(pictures) for _, pictures in answers
+    )
+    worst_of(figures, "the longest wait for 4 images", waits[-1])
+    worst_of(figures, "the median of them", statistics.median(waits))
 
 
 def test_memory_is_bounded_however_many_come(
@@ -158,12 +158,12 @@ def test_memory_is_bounded_however_many_come(
         wishes = [images_wanted(IMAGES, 1000 * wave + n) for n in range(VISITORS)]
         answers = asyncio.run(made_for(page, buttons, wishes))
         assert all(one.status == 200 and one.output for one in answers)
-        figures["web: requests served under load"] += 2 * len(answers)
+        figures["requests for images in further waves of 200 visitors"] += 2 * len(answers)
         seen.append(page.memory())
     assert page.peak() - before < MEGABYTES, seen
     assert seen[-1] - seen[-2] < 60, seen  # as many sessions as are kept: no more is needed
-    figures["web: server's memory before, MB"] = round(before)
-    figures["web: server's memory at most, MB"] = round(page.peak())
+    figures["  memory of the server before, MB"] = round(before)
+    figures["  memory of the server at most, MB"] = round(page.peak())
 
 
 def test_a_flood_beyond_the_queue_is_told_when_to_come_back_and_others_get_in(
@@ -198,9 +198,11 @@ def test_a_flood_beyond_the_queue_is_told_when_to_come_back_and_others_get_in(
     assert all(got.output for got in loud if got.status == 200)  # who was let in is served
     assert len(refused) >= 100
     assert all(got.status == 200 and got.output for got in quiet)
-    figures["web: orders beyond the queue refused with Retry-After"] += len(refused)
-    figures["web: requests served under load"] += len(loud) - len(refused) + len(quiet)
-    worst_of(figures, "an order from elsewhere during a flood", max(got.seconds for got in quiet))
+    figures["orders beyond the queue: refused in a sentence with Retry-After"] += len(refused)
+    figures["requests of a flood, and of others during it"] += 2 * (
+        len(loud) - len(refused) + len(quiet)
+    )
+    worst_of(figures, "the longest wait of others for 16 images", max(got.seconds for got in quiet))
 
 
 def test_a_greedy_page_waits_for_everybody_elses_first(
@@ -243,8 +245,8 @@ def test_afterwards_the_page_is_as_it_was(
     assert got[0].output
     worst_of(figures, "8 images after all of it", time.monotonic() - started)
     assert page.peak() - before < MEGABYTES
-    figures["web: server's memory at most, MB"] = round(page.peak())
-    figures["web: server's memory afterwards, MB"] = round(page.memory())
+    figures["  memory of the server at most, MB"] = round(page.peak())
+    figures["  memory of the server afterwards, MB"] = round(page.memory())
 
 
 def read(content: bytes) -> np.ndarray:

@@ -21,9 +21,6 @@ def build(settings: Settings, model: Model, sessions: Sessions, trainings: Train
                 shown = generate_tab.build(blocks, sessions, model, head, notice)
             with gr.Tab("Your images", id="own"):
                 training_tab.build(sessions, trainings, settings, tabs, shown)
-
-        def on_unload(request: gr.Request) -> None:
-            sessions.leave(request.session_hash)
-
-        blocks.unload(on_unload)
+        # With an event like this browsers keep a stream open, by whose end `Guard` notices it.
+        blocks.unload(lambda: None)
     return blocks

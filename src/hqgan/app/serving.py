@@ -85,7 +85,7 @@ def serve(settings: Settings, message: Message, stop: threading.Event | None = N
         sessions = Sessions(folder, lambda: (model, images), trainings, most_bytes=most)
         blocks = built(settings, model, sessions, trainings)
         shelf = Shelf(folder / CACHE / "uploads", settings.uploads.zip_bytes)
-        listener = Listener(guarded(settings, blocks, shelf), port, Watch())
+        listener = Listener(guarded(settings, blocks, shelf, sessions), port, Watch())
         try:
             listener.start()
             images.load_in_background(message)
@@ -135,7 +135,7 @@ def built(settings: Settings, model: Model, sessions: Sessions, trainings: Train
     return blocks
 
 
-def guarded(settings: Settings, blocks: Any, shelf: Shelf) -> Guard:
+def guarded(settings: Settings, blocks: Any, shelf: Shelf, sessions: Sessions) -> Guard:
     """The page as a web application, with all that stands before it."""
     import gradio as gr
     from fastapi import FastAPI  # comes with Gradio
@@ -171,6 +171,7 @@ def guarded(settings: Settings, blocks: Any, shelf: Shelf) -> Guard:
             events=events(blocks),
             waiting=Waiting(blocks._queue),
             receiving=Receiving(shelf),
+            left=sessions.leave,
         ),
     )
 

@@ -22,6 +22,7 @@ LOCAL = ("127.0.0.1", "localhost", "[::1]")
 MADE = Path("/tmp/hqgan-app-1/gradio")
 CHECKSUM = "0123456789abcdef" * 4
 PASSED = "page"
+LEFT: list[str] = []
 
 
 def a_guard(page: Any, hosts: tuple[str, ...] | None) -> Guard:
@@ -33,7 +34,10 @@ def a_guard(page: Any, hosts: tuple[str, ...] | None) -> Guard:
     )
     events = {3: Event((False, True), frozenset({7}), chooses=False)}
     return Guard(
-        page, Door(hosts, False, MADE, events, Waiting(queue), Receiving(Shelf(MADE, LIMIT)))
+        page,
+        Door(
+            hosts, False, MADE, events, Waiting(queue), Receiving(Shelf(MADE, LIMIT)), LEFT.append
+        ),
     )
 
 
@@ -92,7 +96,6 @@ def asked(
         "/",
         "/theme.css",
         "/assets/index-1a.js",
-        "/gradio_api/heartbeat/abc",
         f"/gradio_api/file={MADE}/{CHECKSUM}/hqgan-mel-seed1.zip",
     ],
 )
@@ -292,3 +295,39 @@ def test_a_first_visit_gets_a_cookie_that_scripts_and_other_sites_do_not_have() 
 def test_what_is_nested_deeply_or_is_no_object_is_refused() -> None:
     for body in (b"[" * 20_000, b'{"a":' * 5000, b'{"a":' * 30 + b"1" + b"}" * 30, b"[1]", b"x"):
         assert asked("POST", "/gradio_api/cancel", body)[0] == 400
+
+
+def test_a_page_is_open_for_as_long_as_its_stream_and_left_at_the_end_of_the_last() -> None:
+    async def opened_and_closed() -> list[list[str]]:
+        async def page(scope: Any, receive: Any, send: Any) -> None:
+            raise AssertionError("Gradio is not asked")
+
+        guard = a_guard(page, LOCAL)
+        path = "/gradio_api/heartbeat/mine"
+        headers = [(b"host", b"127.0.0.1")]
+        scope = {"type": "http", "method": "GET", "path": path, "headers": headers}
+        closed = [asyncio.Event(), asyncio.Event()]
+        sent: list[Any] = []
+
+        async def stream(end: asyncio.Event) -> None:
+            async def receive() -> Any:
+                await end.wait()
+                return {"type": "http.disconnect"}
+
+            async def send(message: Any) -> None:
+                sent.append(message)
+
+            await guard({**scope}, receive, send)
+
+        tasks = [asyncio.create_task(stream(end)) for end in closed]
+        seen = []
+        for end in closed:
+            await asyncio.sleep(0.01)
+            seen.append(list(LEFT))
+            end.set()
+        await asyncio.gather(*tasks)
+        assert [one["status"] for one in sent if "status" in one] == [200, 200]
+        return [*seen, list(LEFT)]
+
+    LEFT.clear()
+    assert asyncio.run(opened_and_closed()) == [[], [], ["mine"]]

@@ -5,10 +5,12 @@ a visitor, take recordings, read files that a request names. None of it is neede
 it answers. What does is read within bounds first and handed on in a form that is known.
 """
 
+import asyncio
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
@@ -17,7 +19,17 @@ from hqgan.app.door.attempts import Attempts
 from hqgan.app.door.bodies import fields_of, form, json_object, replayed, whole
 from hqgan.app.door.orders import Event, checked
 from hqgan.app.door.receiving import Receiving
-from hqgan.app.door.refusing import Asgi, Message, Receive, Refused, Scope, Send, refuse, ruled
+from hqgan.app.door.refusing import (
+    STREAM,
+    Asgi,
+    Message,
+    Receive,
+    Refused,
+    Scope,
+    Send,
+    refuse,
+    ruled,
+)
 from hqgan.app.door.visitors import Owners, Visitor, new_cookie, visitor
 from hqgan.app.door.waiting import Waiting
 
@@ -31,7 +43,10 @@ NEEDED = re.compile(
 )
 POSTED = re.compile(r"/login/?|/gradio_api/(?:queue/join|upload|cancel|reset/?)")
 MADE = r"/[0-9a-f]{64}/[\w.+-]+"  # Gradio's folder of a file and our name, below the cache
-STREAMS = 6  # heartbeats of one page; a connection that breaks is not noticed at once
+STREAMED = re.compile(API + r"(?:queue/data|upload_progress|heartbeat/.*)")
+HEARTS = 6  # streams that say a page is open; a connection that breaks is not noticed at once
+BEAT = 15.0  # seconds
+ALIVE = b"data: ALIVE\n\n"
 
 
 @dataclass
@@ -46,6 +61,7 @@ class Door:
         made: the folder of the files that may be downloaded.
         events: what the page may ask Gradio to do.
         waiting, receiving, owners, attempts: see there.
+        left: called with the word of a page that was closed, or whose connection broke.
     """
 
     hosts: tuple[str, ...] | None
@@ -54,6 +70,7 @@ class Door:
     events: Mapping[int, Event]
     waiting: Waiting
     receiving: Receiving
+    left: Callable[[str], None]
     owners: Owners = field(default_factory=Owners)
     attempts: Attempts = field(default_factory=Attempts)
 
@@ -113,7 +130,7 @@ class Guard:
             case "/login":
                 await self.sign_in(who, headers, scope, receive, rules)
             case word if word.startswith("heartbeat/"):
-                await self.beat(who, word.removeprefix("heartbeat/"), scope, receive, rules)
+                await self.beat(who, word.removeprefix("heartbeat/"), receive, send)
             case _:
                 await self.app(scope, receive, rules)
 
@@ -123,8 +140,9 @@ class Guard:
         name = host_name(host)
         if self.door.hosts is not None and name not in self.door.hosts:
             raise Refused(421, "This page answers on this machine only; see hqgan app --host.")
-        post = POSTED.fullmatch(path) is not None
-        allowed = ("POST",) if post else ("GET", "HEAD")
+        allowed = ("POST",) if POSTED.fullmatch(path) else ("GET", "HEAD")
+        if STREAMED.fullmatch(path):
+            allowed = ("GET",)
         if method not in allowed or not NEEDED.fullmatch(path) or "/.." in path:
             raise Refused(404, "There is no such page.")
         if path.startswith(f"{API}file=") and not self.file.fullmatch(path):
@@ -184,20 +202,27 @@ class Guard:
         finally:
             waiting.streams.discard(name)
 
-    async def beat(
-        self, who: Visitor, session: str, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        """The stream by whose end Gradio notices that a page was closed."""
+    async def beat(self, who: Visitor, session: str, receive: Receive, send: Send) -> None:
+        """A stream for as long as a page is open; in place of Gradio's, whose end is costly."""
         name = self.door.owners.claim(session, who)
-        if self._hearts[name] >= STREAMS:
+        if self._hearts[name] >= HEARTS:
             raise Refused(429, "This page is open often enough.", 10)
         self._hearts[name] += 1
         try:
-            await self.app(scope, receive, send)
+            await send({"type": "http.response.start", "status": 200, "headers": STREAM})
+            beating = True
+            while beating:
+                alive = {"type": "http.response.body", "body": ALIVE, "more_body": True}
+                await send(alive)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(BEAT):
+                        while beating:
+                            beating = (await receive())["type"] != "http.disconnect"
         finally:
             self._hearts[name] -= 1
             if not self._hearts[name]:
                 del self._hearts[name]
+                self.door.left(name)
 
     async def sign_in(
         self,

@@ -33,15 +33,14 @@ class Event:
 
 
 def events(blocks: Any) -> dict[int, Event]:
-    """The events of a page, without what Gradio itself calls when a page is closed."""
+    """The events of a page."""
     targets = {number: list(one.targets) for number, one in blocks.fns.items()}
     causes = frozenset(part for pairs in targets.values() for part, _ in pairs if part is not None)
     found = {}
     for number, one in blocks.fns.items():
-        names = {name for _, name in targets[number]}
-        if "unload" not in names:
-            files = tuple(part.get_block_name() == "file" for part in one.inputs)
-            found[number] = Event(files, causes, chooses="select" in names)
+        files = tuple(part.get_block_name() == "file" for part in one.inputs)
+        chooses = any(name == "select" for _, name in targets[number])
+        found[number] = Event(files, causes, chooses)
     return found
 
 

@@ -6,11 +6,12 @@ for as long as it likes, waits for the next piece without end, and answers with 
 
 import asyncio
 import json
+import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from hqgan.app.door.refusing import HEADERS, Receive, Refused, Send, answer
+from hqgan.app.door.refusing import STREAM, Receive, Refused, Send, answer
 from hqgan.app.door.shelf import Shelf, Upload
 from hqgan.app.door.visitors import SESSION, Visitor
 from hqgan.app.limits import MEGABYTE, PATIENCE, SLOWEST, UPLOADS, UPLOADS_OF_ADDRESS
@@ -41,6 +42,8 @@ class Receiving:
     ):
         self.shelf, self.most, self.of_address = shelf, most, of_address
         self.patience, self.slowest = patience, slowest
+        # It writes a line for every form that is broken, and whoever breaks them could fill a disk.
+        logging.getLogger("python_multipart").setLevel(logging.ERROR)
         self._tasks: dict[Upload, asyncio.Task[Any]] = {}
         self._cut: set[Upload] = set()
         self._named: dict[tuple[str, str], Upload] = {}  # by who shows their progress
@@ -138,8 +141,7 @@ class Receiving:
             await asyncio.sleep(SHOWN)
         if upload is None:
             raise Refused(404, "There is no such upload.")
-        kind = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store"), *HEADERS]
-        await send({"type": "http.response.start", "status": 200, "headers": kind})
+        await send({"type": "http.response.start", "status": 200, "headers": STREAM})
         told = 0
         while upload in self._tasks:
             step = {"msg": "update", "orig_name": upload.shown, "chunk_size": upload.bytes - told}

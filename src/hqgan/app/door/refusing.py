@@ -21,6 +21,7 @@ HEADERS = (
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
+STREAM = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store"), *HEADERS]
 SENTENCES = {
     400: "The page cannot make sense of this request.",
     401: "Sign in first.",
