@@ -1,4 +1,4 @@
-"""`hqgan app` as attackers and visitors meet it: a real process, real sockets, nothing in between."""
+"""`hqgan app` as attackers and visitors meet it: a real process and real sockets."""
 
 import asyncio
 import json
@@ -8,8 +8,9 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 import httpx
 
 START = 120.0  # seconds, on a busy machine
+END = 120.0  # thousands of small files are deleted
 ANSWER = 60.0
 API = "/gradio_api"
 
@@ -81,10 +83,11 @@ def a_page_under_attack(folder: Path, *arguments: str, **variables: str) -> Iter
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.1)
         yield Page(int(found[1]), process, temporary, log)
-        assert process.poll() is None, log.read_text()
-        process.terminate()
-        assert process.wait(60) == 0, log.read_text()
-        assert "Traceback" not in log.read_text()
+        if process.poll() is None:
+            process.terminate()
+        assert process.wait(END) == 0, log.read_text()
+        said, traced, rest = log.read_text().partition("Traceback")
+        assert not traced, said[-500:] + traced + rest[:1500] + " ... " + rest[-3000:]
         assert len(log.read_text().splitlines()) < 20, log.read_text()  # nor is it filled
         assert not list(temporary.glob("hqgan-app-*"))
     finally:
@@ -113,23 +116,33 @@ def connected(page: Page, source: str = "127.0.0.1", timeout: float = ANSWER) ->
     )
 
 
-def request(
-    method: str, path: str, headers: tuple[tuple[str, str], ...] = (), body: bytes = b""
-) -> bytes:
-    """A request as bytes; nothing of it is made legal."""
-    lines = [f"{method} {path} HTTP/1.1"]
-    names = {name.lower() for name, _ in headers}
+def request(method: str, path: str, *headers: str, body: bytes = b"") -> bytes:
+    """A request as bytes; nothing of it is made legal. Headers are whole lines."""
+    lines = [f"{method} {path} HTTP/1.1", *headers]
+    names = {line.partition(":")[0].lower() for line in headers}
     if "host" not in names:
         lines.append("Host: 127.0.0.1")
-    lines += [f"{name}: {value}" for name, value in headers]
     if body and not names & {"content-length", "transfer-encoding"}:
         lines.append(f"Content-Length: {len(body)}")
     return ("\r\n".join([*lines, "Connection: close", "", ""])).encode("latin-1") + body
 
 
-def posted(path: str, content: object, *headers: tuple[str, str]) -> bytes:
+def posted(path: str, content: object, *headers: str) -> bytes:
+    """A request with a body: bytes as they are, all else as JSON."""
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
-    return request("POST", path, (("Content-Type", "application/json"), *headers), body)
+    return request("POST", path, "Content-Type: application/json", *headers, body=body)
+
+
+def form(*files: tuple[str, bytes], headers: tuple[str, ...] = ()) -> bytes:
+    """An upload as a browser sends it."""
+    parts = b"".join(
+        f'--x\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n\r\n'.encode()
+        + content
+        + b"\r\n"
+        for name, content in files
+    )
+    kind = "Content-Type: multipart/form-data; boundary=x"
+    return request("POST", f"{API}/upload", kind, *headers, body=parts + b"--x--\r\n")
 
 
 def answer_of(connection: socket.socket) -> Answer:
@@ -149,10 +162,8 @@ def answer_of(connection: socket.socket) -> Answer:
 def attack(page: Page, content: bytes, source: str = "127.0.0.1") -> Answer:
     """Send bytes and read the answer; a server that hangs up early is an answer too."""
     with connected(page, source) as connection:
-        try:
+        with suppress(ConnectionError, TimeoutError):
             connection.sendall(content)
-        except (ConnectionError, TimeoutError):
-            pass
         return answer_of(connection)
 
 
@@ -218,9 +229,9 @@ class Visitor:
     """Somebody with a browser of their own; close it with `await leave()`."""
 
     def __init__(self, page: Page, session: str, source: str = "127.0.0.1"):
-        transport = httpx.AsyncHTTPTransport(
-            local_address=source, limits=httpx.Limits(max_keepalive_connections=0)
-        )
+        few = httpx.Limits(max_keepalive_connections=0)
+        # Certificates are read for each visitor otherwise, for 50 ms, while all others wait.
+        transport = httpx.AsyncHTTPTransport(local_address=source, limits=few, verify=False)
         self.web = httpx.AsyncClient(base_url=page.address, transport=transport, timeout=600)
         self.session = session
 
@@ -271,3 +282,9 @@ async def made_for(page: Page, buttons: Controls, wishes: list[list[Any]]) -> li
             await visitor.leave()
 
     return await asyncio.gather(*(one(number, wish) for number, wish in enumerate(wishes)))
+
+
+def worst_of(figures: Counter[str], name: str, seconds: float) -> None:
+    """Keep the largest of several, in tenths that a count of whole numbers can hold."""
+    key = f"web: {name}, worst, in ms"
+    figures[key] = max(figures[key], round(1000 * seconds))

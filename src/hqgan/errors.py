@@ -12,6 +12,7 @@ from collections.abc import Sequence
 # What torch and Python say when memory is used up, in errors that have no class of their own.
 NO_MEMORY = (
     "can't allocate memory",
+    "can't allocate lock",
     "Cannot allocate memory",
     "can't start new thread",
     "could not create a primitive",  # oneDNN

@@ -4,6 +4,7 @@ same command ends as one that never met any of it."""
 import os
 import random
 import shutil
+import signal
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
@@ -104,8 +105,12 @@ def test_a_read_only_disk_is_refused(
 MEGABYTE = 1 << 20
 SHORTAGES = {  # how much more there is than the process begins with
     "file descriptors": [{"files": number} for number in range(5)],
-    "memory": [{"memory": number * MEGABYTE} for number in (2, 8, 32)],
+    "memory": [{"memory": int(number * MEGABYTE)} for number in (2, 8, 20, 21.5, 23, 32)],
 }
+# Some compiled code does not ask whether it was given the memory that it asked for: oneDNN's
+# convolutions, CPython's thread states, LLVM. No sentence can come then; it is as after a kill.
+NATIVE = (-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS)
+IN_THREADS = ("Exception in thread", "Exception ignored")  # of Python's own, beside the sentence
 
 
 @pytest.mark.parametrize("what", SHORTAGES)
@@ -116,9 +121,13 @@ def test_what_is_used_up_is_an_error_and_no_damage(
     arguments, folder, expected = unbroken(command, place, server)
     for limit in SHORTAGES[what]:
         answer = server.run(arguments, folder, **limit)
-        assert "Traceback" not in answer.log, answer.log
-        assert answer.status in (0, 1), answer.log
-        if answer.status:
-            figures[f"{what} used up: a sentence"] += 1
-    server.finish(arguments, folder)
-    assert contents(folder) == expected
+        if what == "memory" and answer.status in NATIVE:
+            figures["memory used up: ended by a library, as by a kill; the same result"] += 1
+        elif answer.status:
+            if not any(words in answer.log for words in IN_THREADS):
+                assert_refusal(answer.status, answer.log)
+            assert "\nerror: " in "\n" + answer.log, answer.log
+            figures[f"{what} used up: a sentence, and the same result afterwards"] += 1
+        server.finish(arguments, folder)
+        assert contents(folder) == expected
+        shutil.rmtree(folder)

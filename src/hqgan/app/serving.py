@@ -18,7 +18,7 @@ from hqgan.app.door.orders import events
 from hqgan.app.door.receiving import Receiving
 from hqgan.app.door.shelf import Shelf
 from hqgan.app.door.waiting import Waiting
-from hqgan.app.limits import REQUESTS, SESSIONS, STORED
+from hqgan.app.limits import REQUESTS, STORED
 from hqgan.app.model import Model, open_model
 from hqgan.app.neighbours import TrainingImages
 from hqgan.app.sessions import Sessions
@@ -42,6 +42,7 @@ QUIET = {
     "GRADIO_ANALYTICS_MAX_EVENTS": "1",
     "GRADIO_ANALYTICS_CACHE_FREQUENCY": str(10**9),
 }
+STATES = 64
 CACHE = "gradio"  # what Gradio keeps, in the folder of the server
 HIDDEN_DATA = (
     "the training images are real, and this page is open to other machines; whoever runs it may "
@@ -129,7 +130,8 @@ def built(settings: Settings, model: Model, sessions: Sessions, trainings: Train
         status_update_rate=1,
         api_open=False,
     )
-    blocks.state_session_capacity = SESSIONS
+    # What Gradio remembers of each page, a megabyte and more; nothing here needs it.
+    blocks.state_session_capacity = STATES
     return blocks
 
 

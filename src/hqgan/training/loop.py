@@ -18,7 +18,7 @@ from lightning_fabric import Fabric
 from safetensors import SafetensorError
 
 from hqgan.data import Dataset, load_dataset, require_trainable, save_grid, to_uint8
-from hqgan.errors import DataError, Interrupted, RunError, UsageError
+from hqgan.errors import DataError, Interrupted, RunError, UsageError, no_memory
 from hqgan.models import (
     About,
     Generator,
@@ -122,6 +122,8 @@ def train(
         fabric.barrier()  # the others wait for the process that writes
         return result
     except (OSError, SafetensorError) as error:
+        if no_memory(error):
+            raise
         raise RunError(
             f"cannot read or write the run folder {out}: {error}; mend that, and the same command "
             "continues from the last saved state"

@@ -4,6 +4,7 @@ That Gradio's queue is as it is imitated here shows in tests/app/test_attacks.py
 """
 
 import asyncio
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,9 +15,10 @@ from hqgan.app.door.refusing import Refused
 from hqgan.app.door.waiting import Waiting
 
 
-def event(session: str, place: str = "10.0.0.1") -> Any:
+def event(session: str, place: str = "10.0.0.1", waited: float = 0.0) -> Any:
     request = SimpleNamespace(client=SimpleNamespace(host=place))
-    return SimpleNamespace(session_hash=session, request=request)
+    since = time.monotonic() - waited
+    return SimpleNamespace(session_hash=session, request=request, enqueue_time=since)
 
 
 def a_queue(*events: Any) -> Any:
@@ -35,6 +37,27 @@ def test_the_first_of_each_comes_before_the_second_of_any() -> None:
     turns = queue.event_queue_per_concurrency_id["images"].queue
     assert "".join(one.session_hash[0] for one in turns) == "gbcgbggg"
     assert [one for one in turns if one.session_hash == "greedy"] == asked[:5]
+
+
+def test_a_flood_from_one_address_does_not_hold_up_who_comes_from_another() -> None:
+    flood = [event(f"f{number}", "10.6.6.6") for number in range(100)]
+    queue = a_queue(*flood, event("quiet", "10.0.0.2"), event("also quiet", "10.0.0.3"))
+    Waiting(queue).take_turns()
+    turns = [one.session_hash for one in queue.event_queue_per_concurrency_id["images"].queue]
+    assert turns[:4] == ["f0", "quiet", "also quiet", "f1"]
+
+
+def test_nor_do_ever_new_ones_keep_back_who_has_waited_for_long() -> None:
+    old = [event("patient", waited=100 - number) for number in range(50)]
+    queue = a_queue(*old, *(event(f"n{number}", f"10.0.1.{number}") for number in range(50)))
+    waiting = Waiting(queue)
+    served = []
+    for number in range(50, 150):
+        turns = queue.event_queue_per_concurrency_id["images"].queue
+        turns.append(event(f"n{number}", f"10.0.1.{number}"))
+        waiting.take_turns()
+        served.append(turns.pop(0))
+    assert [one for one in served if one.session_hash == "patient"] == old
 
 
 def test_one_page_one_address_and_all_together_wait_for_so_much() -> None:

@@ -8,6 +8,7 @@ where there are too many, those go first that wait for nothing.
 import asyncio
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -114,6 +115,7 @@ class Watch:
     patience: float = PATIENCE
     reading: float = READING
     open: set[Patient] = field(default_factory=set)
+    _loop: asyncio.AbstractEventLoop | None = None
     _looking: bool = False
 
     def protocol(self, **given: Any) -> Patient:
@@ -122,9 +124,10 @@ class Watch:
 
     def admits(self, new: Patient) -> bool:
         """Whether there is room for a connection, or another one makes it."""
+        self._loop = asyncio.get_running_loop()
         if not self._looking:
             self._looking = True
-            asyncio.get_running_loop().call_later(LOOK, self._look)
+            self._loop.call_later(LOOK, self._look)
         places = Counter(one.network for one in self.open)
         full = len(self.open) >= self.most
         if full or places[new.network] >= self.of_address:
@@ -139,6 +142,17 @@ class Watch:
             oldest.inner.connection_lost(None)
         self.open.add(new)
         return True
+
+    def close(self) -> None:
+        """Cut off all that are still open; may be called from any thread."""
+
+        def cut() -> None:
+            for one in list(self.open):
+                one.transport.abort()
+
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the server has ended
+                self._loop.call_soon_threadsafe(cut)
 
     def _look(self) -> None:
         now = time.monotonic()

@@ -11,7 +11,8 @@ from hqgan.app.door.connections import Watch
 from hqgan.errors import RunError, UsageError
 
 START = 60.0  # seconds for the server to answer
-END = 2  # seconds for answers to end at shutdown
+GRACE = 1.0  # seconds for answers to end at shutdown; streams to open pages never would
+END = 10  # seconds until what still runs then is broken off
 BACKLOG = 1024  # connections that the system holds while the server is busy
 FILES = 8192  # open at once: connections, and what they read
 
@@ -70,7 +71,7 @@ class Listener:
             backlog=BACKLOG,
             timeout_graceful_shutdown=END,
         )
-        self.port = port
+        self.port, self.watch = port, watch
         self.server = uvicorn.Server(config)
         self.thread = threading.Thread(
             target=self.server.run, args=([port],), name="web page", daemon=True
@@ -89,6 +90,8 @@ class Listener:
         """Stop answering, and free the port."""
         self.server.should_exit = True
         if self.thread.is_alive():
+            self.thread.join(GRACE)
+            self.watch.close()
             self.thread.join(END + 10)
         self.port.close()
 

@@ -5,6 +5,7 @@ first order comes before anybody's second, and what nobody reads is not kept. Th
 the inside of Gradio's queue; all of it runs in the thread of the server.
 """
 
+import itertools
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from hqgan.app.limits import REQUESTS, REQUESTS_OF_ADDRESS, REQUESTS_OF_SESSION,
 RETRY = 10.0  # seconds after which there is room again, most likely
 FORGOTTEN = 60.0  # seconds that messages are kept for a page that does not fetch them
 SWEEP = 5.0
+LONG = 30.0  # seconds of waiting after which an order is nobody's first or second any more
 
 
 class Waiting:
@@ -41,6 +43,7 @@ class Waiting:
         self._coming: list[tuple[str, str]] = []
         self._idle: dict[str, float] = {}
         self._swept = 0.0
+        self._new_first = True
 
     @contextmanager
     def room(self, session: str, place: str) -> Iterator[None]:
@@ -73,14 +76,21 @@ class Waiting:
             self.take_turns()
 
     def take_turns(self) -> None:
-        """Put the orders of every queue so that each page's n-th comes before any (n + 1)-th."""
+        """Put the orders of every queue in a fair order.
+
+        Each page's n-th comes before any (n + 1)-th, and among those an address's likewise, so that
+        a flood from one place does not hold up who comes from another. That alone would let ever
+        new ones pass by who waits, so every second turn goes to whoever has waited for long.
+        """
+        now = time.monotonic()
         for one in self._queues():
-            seen: Counter[str] = Counter()
-            turns = {}
-            for event in one:
-                turns[id(event)] = seen[event.session_hash]
-                seen[event.session_hash] += 1
-            one.sort(key=lambda event: turns[id(event)])  # stable: first come, first served
+            old = [event for event in one if now - event.enqueue_time > LONG]
+            new = [event for event in one if now - event.enqueue_time <= LONG]
+            new = _in_turn(new)
+            first, second = (new, old) if self._new_first else (old, new)
+            pairs = itertools.zip_longest(first, second)
+            one[:] = [event for pair in pairs for event in pair if event is not None]
+        self._new_first = not self._new_first
 
     def knows(self, session: str) -> bool:
         """Whether anything was made, or will be, for a page."""
@@ -103,6 +113,19 @@ class Waiting:
 
     def _queues(self) -> list[list[Any]]:
         return [one.queue for one in self.queue.event_queue_per_concurrency_id.values()]
+
+
+def _in_turn(events: list[Any]) -> list[Any]:
+    """Sorted by the how-manieth of its page each is, then by the how-manieth of its address."""
+    turns: list[tuple[int, int, int]] = []
+    pages: Counter[str] = Counter()
+    places: Counter[tuple[int, str]] = Counter()
+    for number, event in enumerate(events):
+        page, place = pages[event.session_hash], _place(event)
+        turns.append((page, places[page, place], number))
+        pages[event.session_hash] += 1
+        places[page, place] += 1
+    return [events[number] for _, _, number in sorted(turns)]
 
 
 def _place(event: Any) -> str:
