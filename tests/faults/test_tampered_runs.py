@@ -31,7 +31,7 @@ from small_runs import tiny_config, write_folders
 pytestmark = pytest.mark.timeout(3600)
 
 SECONDS = 60.0  # for one command; a page of a run takes 2, on a busy machine 15
-EACH = int(os.environ.get("HQGAN_FAULTS_CASES", "20"))  # changes of each file
+EACH = int(os.environ.get("HQGAN_FAULTS_CASES", "12"))  # changes of each file
 READ = {".json", ".jsonl", ".yaml", ".pt", ".npz"}  # what commands read of a folder
 Change = tuple[str, Callable[[], bytes]]
 
