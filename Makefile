@@ -7,15 +7,20 @@
 #   WORKERS      parallel test processes, one thread each (2)
 #   LOCKED       cpu or cuda: install the tests' packages by their sha256 alone (.ci/lock), torch of that build
 #   KILLS        how often `make faults` kills a command (500)
+#   AUDIT        options for pip-audit in `make audit`
 
 PYTHON ?= python3
 TORCH_INDEX ?=
 WORKERS ?= 2
 KILLS ?= 500
 LOCKED ?=
+AUDIT ?=
 
 VENV := .venv
 ORACLE := .venv-oracle
+LOWEST := .venv-lowest
+HIGHEST := .venv-highest
+TOOLS := .venv-tools
 TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check -c constraints.txt \
 	$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
@@ -42,7 +47,8 @@ MARKED := slow or faults or browser or cluster or gpu or hardware or oracle
 OR_NONE := || { status=$$?; test $$status -eq 5; }
 
 .DEFAULT_GOAL := help
-.PHONY: lock audit mutants help demo test check lint types layers slow oracles cluster browser docs notebook figure screenshots faults bench tables constraints clean
+.PHONY: help demo test check lint types layers slow faults oracles cluster browser docs notebook screenshots figure \
+	bench tables constraints lock lowest highest audit sbom dist mutants clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,8 +56,16 @@ help:  ## list the targets
 demo: $(VENV)/.core  ## train a small model on built-in images and measure it (5 minutes once installed)
 	$(VENV)/bin/hqgan demo
 
-test: $(VENV)/.dev  ## all tests but the marked ones
-	$(PYTEST) $(PARALLEL) -m "not ($(MARKED))"
+# Which lines ran, subprocesses counted in; measured here alone, so that a single test is run at its own speed.
+COVERAGE := COVERAGE_FILE=$(CURDIR)/.coverage/data $(VENV)/bin/coverage
+LEAST_COVERED := 15
+
+test: $(VENV)/.dev  ## all tests but the marked ones; fails where they run less than 90 % of the lines of src/
+	@rm -rf .coverage && mkdir .coverage
+	OMP_NUM_THREADS=1 $(COVERAGE) run -m pytest $(PARALLEL) -m "not ($(MARKED))"
+	@$(COVERAGE) combine --quiet
+	@$(COVERAGE) report > .coverage/report.txt; status=$$?; echo "lines of src/ that ran, the least covered files:"; \
+		head -n $$(($(LEAST_COVERED) + 2)) .coverage/report.txt; tail -n 2 .coverage/report.txt; exit $$status
 
 # Qiskit takes its time to start; what runs on devices is tested by `make test`.
 ON_DEVICES := $(foreach name,aer backends devices ibm jobs layout mitigation trajectories interop_qiskit,--ignore=tests/quantum/test_$(name).py)
@@ -115,23 +129,40 @@ constraints:  ## resolve constraints.txt anew
 lock: $(VENV)/.core  ## write .ci/lock anew: the versions of constraints.txt with the sha256 of every file
 	$(VENV)/bin/python .ci/lock.py $(LOCKED_EXTRAS) "$(FIDELITY)"
 
-audit: $(VENV)/.core  ## ask the advisory databases about every locked package (network)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
-	$(VENV)/bin/pip-audit --require-hashes --disable-pip -r $(LOCK)/packages.txt
+# Both run with warnings as warnings: an old package may find a new one's deprecations, and that is not ours to mend.
+SUPPORTED = OMP_NUM_THREADS=1 $(1)/bin/python -m pytest $(PARALLEL) -o filterwarnings=default -m "not ($(MARKED))"
+
+lowest: $(LOWEST)/.done  ## the tests of `make test` on the lowest versions of pyproject.toml (torch with CUDA: 6 GB)
+	$(call SUPPORTED,$(LOWEST))
+
+highest: $(HIGHEST)/.done  ## the same on the newest versions that pip finds, constraints.txt ignored
+	$(call SUPPORTED,$(HIGHEST))
+
+audit: $(TOOLS)/.done  ## ask an advisory database about every locked package (network)
+	$(TOOLS)/bin/python .ci/audit.py $(TOOLS)/bin/pip-audit $(AUDIT)
+
+sbom: $(TOOLS)/.done $(VENV)/.dev  ## list what the environment holds, with versions and licences: dist/sbom.json (CycloneDX)
+	@mkdir -p dist
+	$(TOOLS)/bin/cyclonedx-py environment $(VENV) --pyproject pyproject.toml --output-reproducible -o dist/sbom.json
+
+dist: $(VENV)/.dev  ## build wheel and source archive into dist/, the same bytes wherever built
+	rm -f dist/*.whl dist/*.tar.gz
+	$(VENV)/bin/python -m hatchling build
+	cd dist && sha256sum *.whl *.tar.gz
 
 mutants: $(VENV)/.dev  ## change one thing at a time in quantum/ and metrics.py: do the tests notice? (hours)
 	$(VENV)/bin/python $(PIP_INSTALL) cosmic-ray
 	$(VENV)/bin/python .ci/mutate.py --workers $(WORKERS)
 
 clean:  ## remove environments and caches, keep runs/
-	rm -rf .venv .venv-oracle .venv-constraints dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* .coverage dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # ---- environments: a stamp file each, older than pyproject.toml or constraints.txt means install again ----
 
 # Most extras are among the tests' packages, so that what needs them is tested wherever tests run.
 # pip is the last thing that venv writes, so an interrupted build is built again.
-$(VENV)/bin/pip $(ORACLE)/bin/pip:
+$(foreach environment,$(VENV) $(ORACLE) $(LOWEST) $(HIGHEST) $(TOOLS),$(environment)/bin/pip):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "hqgan needs Python 3.11 or newer; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
@@ -176,4 +207,22 @@ FIDELITY := torchvision==0.16.2 torch-fidelity timm
 $(ORACLE)/.done: $(VENV)/.dev | $(ORACLE)/bin/pip
 	$(ORACLE)/bin/python .ci/beside.py $(VENV)
 	$(ORACLE)/bin/python $(PIP_INSTALL) --no-deps $(if $(LOCKED),--require-hashes -r .ci/lock/oracles.txt,$(FIDELITY))
+	@touch $@
+
+# What of pyproject.toml names no lower bound, and what these bring, is the newest that goes with them.
+$(LOWEST)/.done: pyproject.toml .ci/lowest.py | $(LOWEST)/bin/pip
+	@echo "installing the lowest versions into $(LOWEST), torch with its CUDA libraries: some minutes"
+	$(LOWEST)/bin/python .ci/lowest.py $(TESTED) > $(LOWEST)/lowest.txt
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --only-binary=:all: -r $(LOWEST)/lowest.txt
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(HIGHEST)/.done: pyproject.toml | $(HIGHEST)/bin/pip
+	@echo "installing the newest versions into $(HIGHEST): some minutes"
+	$(HIGHEST)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy=eager -e '.[$(TESTED)]'
+	@touch $@
+
+# Apart, so that what these depend on changes nothing of what is tested.
+$(TOOLS)/.done: | $(TOOLS)/bin/pip
+	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check pip-audit cyclonedx-bom
 	@touch $@

@@ -29,7 +29,12 @@ def main(notebook: Path) -> None:
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError
 
-    book = nbformat.read(notebook, as_version=4)
+    try:
+        book = nbformat.read(notebook, as_version=4)
+    except OSError as error:
+        sys.exit(f"cannot read {notebook}: {error.strerror}; name a notebook (.ipynb)")
+    except Exception as error:  # nbformat raises whatever the file leads it to
+        sys.exit(f"{notebook} is no notebook: {str(error).splitlines()[0][:200]}")
     outputs = [cell for cell in book.cells if cell.get("outputs") or cell.get("execution_count")]
     if outputs:
         sys.exit(f"{notebook} holds outputs of {len(outputs)} cells; commit it without them")

@@ -113,7 +113,7 @@ def test_results_lie_in_the_run_and_collect_finds_them_there(
     waiting = hardware("sample", run, *ORDER, "--yes", "--no-wait")
     assert waiting.code == 0
     assert "hqgan hardware collect" in waiting.err
-    collected = hardware("collect", run, "--json")
+    collected = hardware("collect", run, "--backend", SPEC, "--json")
     assert collected.code == 0, collected.err
     (found,) = json.loads(collected.out)["collected"]
     assert found["out"] == str(run / "hardware" / "python-fake_runtime-service-n2")
@@ -126,7 +126,7 @@ def test_an_interrupt_while_waiting_keeps_the_job(
     out = tmp_path / "out"
     service.trouble["status"] = [KeyboardInterrupt()]
     refused(hardware("sample", run, *ORDER, "--out", out, "--yes"), 130, "interrupted")
-    assert hardware("collect", out).code == 0
+    assert hardware("collect", out, "--backend", SPEC).code == 0
     assert len(service.jobs) == 1
 
 

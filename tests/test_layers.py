@@ -40,6 +40,7 @@ FLOORS = {
     "durations": 0,
     "writing": 1,
     "reading": 0,
+    "fetching": 1,
     "foreign": 0,  # words of others, for whoever shows them
     "cli_data": 8,
     "cli_compare": 9,

@@ -8,7 +8,7 @@ import typer
 from hqgan import completion
 from hqgan.cli_compare import Weights, chosen_extractor
 from hqgan.cli_data import DataPath, Json, Label, Pretrained, Seed
-from hqgan.console import NOTHING_WRITTEN, emit, going_to, interruptible, say, stages
+from hqgan.console import NOTHING_WRITTEN, command, emit, going_to, interruptible, say, stages
 from hqgan.errors import UsageError
 
 if TYPE_CHECKING:
@@ -137,7 +137,8 @@ def sample(
     if found is not None:
         show(found, as_json)
         return
-    say(f"not all is there yet; later: hqgan hardware collect {ready.folder}")
+    again = ("--backend", backend) if backend.startswith("python:") else ()
+    say(f"not all is there yet; later: {command('hardware', 'collect', ready.folder, *again)}")
     if ready.pays and not yes:
         say("jobs that were never sent, or failed, are sent with --yes")
     if as_json:
@@ -147,6 +148,10 @@ def sample(
 @hardware_app.command(epilog="Example: hqgan hardware collect runs/mine")
 def collect(
     run: Annotated[Path, typer.Argument(help="run folder, or a folder of results in it")],
+    backend: Annotated[
+        str | None,
+        typer.Option(help="of orders from python:PKG.MODULE:FACTORY: run that code again"),
+    ] = None,
     no_wait: Annotated[
         bool, typer.Option("--no-wait", help="do not wait for jobs in the queue")
     ] = False,
@@ -161,7 +166,7 @@ def collect(
     with interruptible(kept), stages() as progress:
         extractor = chosen_extractor(inception_weights, progress)
         for found in run_collecting(
-            run, extractor, wait=not no_wait, message=say, progress=progress
+            run, extractor, backend=backend, wait=not no_wait, message=say, progress=progress
         ):
             show(found, False)
             collected.append(found.as_json())

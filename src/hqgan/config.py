@@ -234,7 +234,7 @@ class UniqueKeys(yaml.SafeLoader):
 def read_yaml(file: Path) -> dict[str, Any]:
     """A YAML file with a mapping at its top, or a `UsageError` that names it."""
     try:
-        values = yaml.load(file.read_text(encoding="utf-8"), UniqueKeys)  # a SafeLoader
+        values = yaml.load(file.read_text(encoding="utf-8"), UniqueKeys)  # noqa: S506
     except OSError as error:
         raise_if_of_the_machine(error, file)
         raise UsageError(f"cannot read the configuration {file}: {error.strerror}") from error

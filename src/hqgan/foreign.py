@@ -22,6 +22,11 @@ def on_terminal(text: str) -> str:
     return ORDERS.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
+def in_figure(text: str) -> str:
+    """`text` as a label, in which matplotlib takes what stands between dollars for mathematics."""
+    return on_terminal(text).replace("$", r"\$")
+
+
 def in_markdown(text: str) -> str:
     """`text` as one line of Markdown that is no HTML, no link, no code and no cell's end."""
     line = " ".join(on_terminal(text).split())

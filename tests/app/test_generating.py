@@ -162,6 +162,8 @@ def test_a_walk_begins_and_ends_with_the_first_images_of_its_seeds(model: Model)
         Order("../mel", 1, 0),
         Order("mel", 1, 0, backend="shots:0"),
         Order("mel", 1, 0, backend="shots:1e9"),
+        Order("mel", 64, 0, backend="shots:100000"),  # others would wait for half a minute
+        Order(None, 9, 0, backend="shots:20000"),
         Order("mel", 1, 0, backend="noise:"),
         Order("mel", 1, 0, backend="noise:fake_nothing"),
         Order("mel", 1, 0, backend="python:os:getcwd"),

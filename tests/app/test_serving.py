@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 
 from hqgan import cli_app
 from hqgan.app import serving
-from hqgan.app.serving import account_check, announce, first_images, free_port
+from hqgan.app.door.listening import open_port
+from hqgan.app.serving import account_check, announce, first_images
 from hqgan.app.settings import Settings
 from hqgan.cli import app as command
 from hqgan.errors import HqganError, MissingExtra, RunError, UsageError
@@ -35,11 +36,12 @@ def taken() -> Iterator[int]:
 
 def test_a_port_in_use_is_a_sentence(taken: int) -> None:
     with pytest.raises(RunError, match=f"port {taken} is in use; choose another"):
-        free_port("127.0.0.1", taken)
+        open_port("127.0.0.1", taken)
 
 
 def test_port_0_is_any_free_one() -> None:
-    assert free_port("127.0.0.1", 0) > 1023
+    with open_port("127.0.0.1", 0) as one, open_port("127.0.0.1", 0) as other:
+        assert 1023 < one.getsockname()[1] != other.getsockname()[1]
 
 
 @pytest.mark.parametrize(
@@ -53,7 +55,16 @@ def test_port_0_is_any_free_one() -> None:
 )
 def test_an_address_that_cannot_be_is_refused(host: str, port: int, kind: type[HqganError]) -> None:
     with pytest.raises(kind):
-        free_port(host, port)
+        open_port(host, port)
+
+
+def test_a_port_in_use_is_known_before_the_model_is_loaded(
+    taken: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("gradio")
+    monkeypatch.setattr(serving, "open_model", lambda *given: pytest.fail("was loaded"))
+    with pytest.raises(RunError, match="in use"):
+        serving.serve(replace(OPEN, port=taken), print)
 
 
 def test_a_page_open_to_others_says_so() -> None:
@@ -134,6 +145,8 @@ def test_without_gradio_the_command_names_the_extra(monkeypatch: pytest.MonkeyPa
         (["--max-upload-mb", "0"], 2, "must lie from 0.1"),
         (["--auth", "secret"], 2, "USER:PASSWORD"),
         (["--runs", __file__], 1, "cannot write to --runs"),
+        (["--data", "/nowhere", "--port", "0"], 1, "/nowhere"),
+        (["--data", "embedded", "--label", "x", "--port", "0"], 2, "leave 'x' away"),
     ],
 )
 def test_what_cannot_be_opened_is_a_sentence_and_an_exit_code(
@@ -170,8 +183,12 @@ def test_nobody_gets_in_without_an_account_and_nothing_stays_behind(
         assert "not for diagnosis" not in page.text  # a form for the name, not the page
         join = {"data": [], "fn_index": 0, "session_hash": "x"}
         assert visitor.post("/gradio_api/queue/join", json=join).status_code == 401
+        assert visitor.post("/gradio_api/cancel", json=join).status_code == 401
         uploaded = {"files": ("a.zip", b"PK")}
         assert visitor.post("/gradio_api/upload", files=uploaded).status_code == 401
+        for path in ("queue/data?session_hash=x", "heartbeat/x", "upload_progress?upload_id=x"):
+            assert visitor.get(f"/gradio_api/{path}").status_code == 401
+        assert visitor.get("/config").status_code == 401
         assert visitor.get("/gradio_api/info").status_code == 404
         wrong = {"username": "ann", "password": "guess"}
         assert visitor.post("/login", data=wrong).status_code == 400

@@ -5,8 +5,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from hqgan.app.sessions import Session, Sessions
-from hqgan.app.training_jobs import Trainings
+import pytest
+
+from hqgan.app.sessions import KEPT, Session, Sessions
+from hqgan.app.training_jobs import Job, Trainings
+from hqgan.errors import UsageError
 
 
 def opened(folder: Path, **limits: Any) -> Sessions:
@@ -67,6 +70,47 @@ def test_of_too_many_sessions_the_one_unused_for_longest_is_forgotten(tmp_path: 
     sessions.of("c")
     assert files["a"].exists()
     assert not files["b"].exists()
+
+
+def test_one_with_an_upload_or_a_training_is_kept_before_one_without(tmp_path: Path) -> None:
+    sessions = opened(tmp_path, most=3)
+    wish: Any = SimpleNamespace()
+    uploaded = sessions.of("a")
+    uploaded.data = uploaded.new_folder("images")
+    trains = sessions.of("b")
+    trains.job = Job(wish)
+    for number in range(100):  # as many as come, each new
+        sessions.of(f"light {number}")
+    assert sessions.of("a") is uploaded
+    assert sessions.of("b") is trains
+    assert len(sessions) == 3
+
+
+def with_upload(sessions: Sessions, word: str, count: int) -> Session:
+    session = sessions.of(word)
+    session.data = session.new_folder("images").parent
+    (session.data / "x").write_bytes(bytes(count))
+    return session
+
+
+def test_an_upload_needs_room_which_those_make_who_are_idle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sessions = opened(tmp_path, most_bytes=100_000)
+    first, second = (with_upload(sessions, word, 40_000) for word in "ab")
+    newest = sessions.of("c")
+    with pytest.raises(UsageError, match="no room at the moment"):
+        sessions.make_room(newest, 50_000)  # others are at work
+    assert first.folder.exists()
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + KEPT + 1)
+    second.used = now + KEPT
+    sessions.make_room(newest, 50_000)
+    assert not first.folder.exists()
+    assert second.folder.exists()
+    with pytest.raises(UsageError):
+        sessions.make_room(newest, 90_000)
+    assert second.folder.exists()
 
 
 def test_of_a_kind_of_file_the_latest_is_kept(tmp_path: Path) -> None:

@@ -17,7 +17,13 @@ Figures = defaultdict[str, Counter[str]]  # by kind
 FIGURES: pytest.StashKey[Figures] = pytest.StashKey()
 STARTED: pytest.StashKey[float] = pytest.StashKey()
 FAULTS, INPUTS, REQUESTS = "faults", "bad inputs", "requests"
-BAD_INPUTS = ("test_bad_", "test_configurations", "test_tampered_", "test_web_")
+BAD_INPUTS = (
+    "test_bad_",
+    "test_configurations",
+    "test_tampered_",
+    "test_hostile_",
+    "test_nothing_",
+)
 # Modules whose tests are one fault each, and what they survived.
 ONE_EACH = {
     "test_interrupts": "commands stopped by Ctrl-C: what there was is kept",

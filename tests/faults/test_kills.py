@@ -15,7 +15,7 @@ from faults.canonical import contents
 from faults.commands import Command, Place, augmentation, comparison, study, training
 from faults.crashing import DEATHS, Server, crashes, survive
 from faults.kept_runtime import arrived
-from faults.paid import hardware_order
+from faults.paid import SERVICE, hardware_order
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(3600)]
 
@@ -65,7 +65,7 @@ def test_a_paid_job_is_sent_once_however_often_its_sender_dies(
             crash = next(kinds)
             command = order
             if (out / "jobs.jsonl").is_file() and kills % 2:
-                command = ["hardware", "collect", str(out)]
+                command = ["hardware", "collect", str(out), "--backend", SERVICE]
             answer = server.run(command, out, **more, **crash)
             if answer.status >= 0:
                 break

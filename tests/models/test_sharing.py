@@ -157,6 +157,33 @@ def test_a_generator_goes_to_the_hub_and_comes_back(hub: FakeHub, snapshot: Path
     assert same(kept, generator)
 
 
+def test_of_a_repository_the_four_files_are_fetched_and_nothing_else(
+    hub: FakeHub, snapshot: Path, tmp_path: Path
+) -> None:
+    files = {name: (snapshot / name).read_bytes() for name in SHARED}
+    others = ("pytorch_model.bin", "state.pt", "evil.py", "sub/config.json", "../config.json",
+              "critic.safetensors", ".gitattributes", "config.json.py", "/etc/passwd")  # fmt: skip
+    hub.files["me/lesions"] = files | dict.fromkeys(others, b"import os; os.system('true')")
+    back = HybridQGenerator.from_pretrained("me/lesions")
+    assert back.about == ABOUT
+    fetched = [file for file in (tmp_path / "hub").rglob("*") if file.is_file()]
+    contents = {file.read_bytes() for file in fetched}
+    assert set(files.values()) <= contents
+    assert b"import os; os.system('true')" not in contents
+    assert {f.name for f in (tmp_path / "hub").glob("models--*/snapshots/*/*")} == SHARED
+
+
+def test_a_tampered_repository_is_a_sentence(hub: FakeHub, snapshot: Path) -> None:
+    files = {name: (snapshot / name).read_bytes() for name in SHARED}
+    arguments = json.loads(files["config.json"])
+    for number, change in enumerate(({"circuit_layers": 10**9}, {"qubits": 3}, {"twin": [1]})):
+        hub.files[f"me/lesions{number}"] = files | {
+            "config.json": json.dumps(arguments | change).encode()
+        }
+        with pytest.raises(RunError, match="cannot be loaded"):
+            HybridQGenerator.from_pretrained(f"me/lesions{number}")
+
+
 def test_what_the_hub_refuses_is_a_sentence(
     hub: FakeHub, snapshot: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

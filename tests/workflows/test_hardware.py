@@ -16,7 +16,7 @@ from hqgan.report import hardware_page
 from hqgan.training import train
 from hqgan.workflows.hardware import Settings, collect, jobs, plan, reference_of, sample
 from hqgan.workflows.hardware.judging import Reference
-from hqgan.workflows.hardware.plan import ORDER
+from hqgan.workflows.hardware.order_files import ORDER
 from small_extractors import Pixels
 from small_runs import fingerprint, tiny_config
 
@@ -126,7 +126,7 @@ def test_a_kill_between_intention_and_job_id_pays_once(
         sent(run, tmp_path / "out")
     assert events(tmp_path / "out") == ["intended"]
     assert len(service.jobs) == 1
-    (found,) = collect(tmp_path / "out")
+    (found,) = collect(tmp_path / "out", backend=SPEC)
     assert events(tmp_path / "out") == ["intended", "submitted", "done"]
     assert len(service.jobs) == 1
     assert found.qpu_seconds == SECONDS_PER_JOB
@@ -139,7 +139,7 @@ def test_a_job_that_never_arrived_is_sent_by_the_same_command_and_not_by_collect
     with pytest.raises(Killed):
         sent(run, tmp_path / "out")
     said: list[str] = []
-    assert list(collect(tmp_path / "out", message=said.append)) == []
+    assert list(collect(tmp_path / "out", message=said.append, backend=SPEC)) == []
     assert "never sent" in " ".join(said)
     assert service.jobs == {}
     assert sent(run, tmp_path / "out") is not None
@@ -198,7 +198,7 @@ def test_a_network_that_stays_away_leaves_the_journal_and_collect_finishes(
         sent(run, tmp_path / "out")
     assert events(tmp_path / "out") == ["intended", "submitted"]
     service.trouble.clear()
-    assert len(list(collect(tmp_path / "out"))) == 1
+    assert len(list(collect(tmp_path / "out", backend=SPEC))) == 1
     assert len(service.jobs) == 1
 
 
@@ -257,12 +257,12 @@ def test_a_job_that_another_account_does_not_know_is_not_given_up(
     assert sample(ordered(run, out), NOBODY, submit=True, wait=False) is None
     kept, service.jobs = service.jobs, {}
     with pytest.raises(DeviceError, match="journal keeps the job job-1"):
-        list(collect(out))
+        list(collect(out, backend=SPEC))
     with pytest.raises(DeviceError, match="journal keeps the job job-1"):
         sent(run, out)
     assert events(out) == ["intended", "submitted"]
     service.jobs = kept
-    assert len(list(collect(out))) == 1
+    assert len(list(collect(out, backend=SPEC))) == 1
     assert len(service.jobs) == 1
 
 
@@ -427,13 +427,13 @@ def test_a_damaged_order_is_said_to_be_so(run: Path, service: FakeRuntime, tmp_p
     kept = (out / "order.npz").read_bytes()
     (out / "order.npz").write_bytes(b"PK no arrays")
     with pytest.raises(RunError, match="cannot be read"):
-        next(collect(out))
+        next(collect(out, backend=SPEC))
     (out / "order.npz").write_bytes(kept)
     content = json.loads((out / ORDER).read_text())
     content["jobs"][0]["images"] = []
     (out / ORDER).write_text(json.dumps(content))
     with pytest.raises(RunError, match="cannot be read"):
-        next(collect(out))
+        next(collect(out, backend=SPEC))
 
 
 def test_a_lost_answer_is_fetched_again_without_paying(
@@ -442,9 +442,9 @@ def test_a_lost_answer_is_fetched_again_without_paying(
     first = sent(run, tmp_path / "out")
     (tmp_path / "out" / "job-1.npz").write_bytes(b"")
     with pytest.raises(RunError, match="delete it"):
-        next(collect(tmp_path / "out"))
+        next(collect(tmp_path / "out", backend=SPEC))
     (tmp_path / "out" / "job-1.npz").unlink()
-    (again,) = collect(tmp_path / "out")
+    (again,) = collect(tmp_path / "out", backend=SPEC)
     assert again.as_json()["sources"] == first.as_json()["sources"]
     assert len(service.jobs) == 1
 
@@ -459,13 +459,13 @@ def test_collect_finishes_what_it_can_and_then_says_what_failed(
         sent(run, place / "b")
     sent(run, place / "c")
     said: list[str] = []
-    found = collect(tmp_path / "run", message=said.append)
+    found = collect(tmp_path / "run", message=said.append, backend=SPEC)
     done = []
     with pytest.raises(RunError, match="brought nothing"):
         done.extend(one.folder.name for one in found)
     assert done == ["a", "c"]
     with pytest.raises(RunError, match="nothing was ordered"):
-        next(collect(run))
+        next(collect(run, backend=SPEC))
 
 
 def test_a_circuit_wider_than_the_device_is_refused(

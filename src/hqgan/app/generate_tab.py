@@ -90,7 +90,9 @@ def build(page: Any, sessions: Sessions, model: Model, head: Any, notice: Any) -
     """Lay out the tab for the generator that is shown first; called within a tab of a page."""
     import gradio as gr
 
-    named: dict[str, Any] = {"api_visibility": "private"}
+    # Values come as they were sent, and are checked where they are used: Gradio answers wrong ones
+    # by a traceback in the log.
+    named: dict[str, Any] = {"api_visibility": "private", "preprocess": False}
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=300):
             chosen = gr.Dropdown(
@@ -155,7 +157,9 @@ def build(page: Any, sessions: Sessions, model: Model, head: Any, notice: Any) -
     strip = gr.HTML(elem_id="strip")
 
     controls = [chosen, count, seed, truncation, kind, shots, device]
-    one = {**named, "concurrency_id": "models", "concurrency_limit": 2}
+    # Images come first: what explains them takes ten times as long, and has a queue of its own.
+    one = {**named, "concurrency_id": "images", "concurrency_limit": 2}
+    look = {**named, "concurrency_id": "looks", "concurrency_limit": 1}
 
     @spoken
     def on_kind(value: str) -> Any:
@@ -229,7 +233,7 @@ def build(page: Any, sessions: Sessions, model: Model, head: Any, notice: Any) -
 
     def then_look(event: Any) -> None:
         about = [streams, site, circuit]
-        event.success(on_shown, None, about, show_progress="minimal", **one)
+        event.success(on_shown, None, about, show_progress="minimal", **look)
         event.success(on_nearest, None, nearest, show_progress="minimal", **named)
 
     def then_make(event: Any) -> None:
@@ -239,7 +243,7 @@ def build(page: Any, sessions: Sessions, model: Model, head: Any, notice: Any) -
     # Those who come would rather look than read: the first images are there before a click.
     then_look(page.load(**made))
     then_look(gallery.select(on_select, None, None, show_progress="hidden", **named))
-    site.input(on_site, site, circuit, show_progress="minimal", **one)
+    site.input(on_site, site, circuit, show_progress="minimal", **look)
     walk.click(
         on_walk, [chosen, first, second, steps, truncation, kind, shots, device], strip, **one
     )

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hqgan.app.limits import MOST_IMAGES, SEEDS, SHOTS, STEPS, real, whole
+from hqgan.app.limits import MOST_IMAGES, MOST_SHOTS, SEEDS, SHOTS, STEPS, real, whole
 from hqgan.app.model import Model
 from hqgan.data import to_uint8
 from hqgan.errors import UsageError
@@ -84,12 +84,19 @@ def checked(model: Model, order: Order) -> Order:
             f"{count} images of each of {each} classes are {count * each}, but {MOST_IMAGES} are "
             f"made at once; ask for at most {MOST_IMAGES // each} of each."
         )
+    backend = known_backend(model, order.backend)
+    kind, _, shots = backend.partition(":")
+    if kind == "shots" and count * each * int(shots) > MOST_SHOTS:
+        raise UsageError(
+            f"{count * each} images with {int(shots):,} shots are {count * each * int(shots):,}, "
+            f"but {MOST_SHOTS:,} are made at once; ask for fewer of either."
+        )
     return Order(
         order.class_name,
         count,
         whole("The seed", order.seed, SEEDS),
         real("Truncation", order.truncation, (LEAST_TRUNCATION, NO_TRUNCATION)),
-        known_backend(model, order.backend),
+        backend,
     )
 
 
@@ -174,7 +181,7 @@ def way(
         raise UsageError("A walk stays within one class; choose one above.")
     steps = whole("The number of steps", steps, STEPS)
     ends = (whole("The first seed", seeds[0], SEEDS), whole("The second seed", seeds[1], SEEDS))
-    order = checked(model, Order(class_name, 1, ends[0], truncation, backend))
+    order = checked(model, Order(class_name, steps, ends[0], truncation, backend))
     y = model.about.classes.index(class_name)
     z = truncated(model.generator, walk(model.generator, y, ends, steps), order.truncation)
     with running(model, order), torch.inference_mode():

@@ -17,6 +17,8 @@ STEPS = (3, 16)
 """Images of a walk."""
 SHOTS = (1, 100_000)
 """Measurements of each circuit."""
+MOST_SHOTS = 1_000_000
+"""Images times shots of one order: two seconds, for which everybody else waits."""
 SEEDS = (0, 2**31 - 1)
 
 SIZES = (32, 64)
@@ -28,15 +30,50 @@ MOST_SECONDS = 3600.0
 WAITING = 3
 """Trainings that may wait for the running one."""
 
-SESSIONS = 100
-"""Visitors whose pictures and files are kept; of more, the one idle for longest is forgotten."""
+SESSIONS = 400
+"""Visitors whose pictures and files are kept; of more, one without upload goes first."""
 GRACE = 60.0
 """Seconds that a session outlives its page: connections break and come back."""
 IDLE = 4 * 3600.0
 """Seconds after which a session that asks for nothing ends."""
 
-REQUESTS = 16
-"""Requests that may wait in the queue of the page."""
+REQUESTS = 512
+"""Orders that may wait in the queue of the page, the first of each visitor before any second."""
+REQUESTS_OF_ADDRESS = 384
+"""Of one address, so that others find room."""
+REQUESTS_OF_SESSION = 8
+"""Of one open page; it needs four at once."""
+UNREAD = 400
+"""Messages to a page that does not read them, before it may ask for more."""
+
+CONNECTIONS = 1500
+"""Open at once; of more, those go that wait for nothing, longest first, else the new one."""
+CONNECTIONS_OF_ADDRESS = 1100
+PATIENCE = 10.0
+"""Seconds for the head of a request, for a whole small one, and between two pieces of an upload."""
+READING = 30.0
+"""Seconds in which a visitor must take in 64 kB of an answer."""
+MOST_JSON = 32_000
+"""Bytes of a request that is no upload; the page's own have about a thousand."""
+
+UPLOADS = 32
+"""At once; for a new one the slowest is cut off."""
+UPLOADS_OF_ADDRESS = 24
+SLOWEST = 20_000
+"""Bytes a second that an upload must reach on average, once it is older than PATIENCE."""
+UPLOADS_OF_VISITOR = 2
+"""Uploads that wait to be looked at, and that come at once: of more, the oldest goes."""
+UPLOADS_WAITING = 10
+"""Largest uploads for which there is room in all, before they are looked at."""
+UPLOAD_AGE = 600.0
+"""Seconds after which an upload that nobody looked at is deleted."""
+STORED = 20
+"""Largest unpacked uploads for which there is room in all, trainings included."""
+MADE_BYTES = 1000 * MEGABYTE
+"""Pictures and zips that can be downloaded; of more, the oldest go."""
+MADE_AGE = 3600.0
+SPARE = 200 * MEGABYTE
+"""Bytes of the disk that are left free."""
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,14 @@
 """The training image nearest to a generated one, where the training images are at hand."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from hqgan.app.model import Model
-from hqgan.data import Dataset, load_dataset
+from hqgan.data import Dataset, load_dataset, open_source
 from hqgan.errors import HqganError, UsageError
 from hqgan.evaluation.nearest import nearest_pixels
 from hqgan.evaluation.run import data_of
@@ -75,14 +76,23 @@ class TrainingImages:
                     raise
             return self._loaded
 
-    def load_in_background(self) -> None:
-        """Begin to read them before somebody asks."""
+    def require_source(self) -> None:
+        """Find data that were named, without decoding them; DataError or UsageError says why not.
+
+        Takes a second for ten thousand images. Data that nobody named may be missing.
+        """
+        if self.data and not self.hidden:
+            open_source(self.data, label=self.label)
+
+    def load_in_background(self, message: Callable[[str], None]) -> None:
+        """Begin to read them before somebody asks; what is wrong with named ones is a message."""
 
         def quietly() -> None:
             try:
                 self.load()
-            except HqganError:
-                return  # said to whoever asks
+            except HqganError as error:  # said on the page to whoever asks
+                if self.data and not self.hidden:
+                    message(f"warning: no training images are shown: {error}")
 
         threading.Thread(target=quietly, name="training images", daemon=True).start()
 

@@ -13,7 +13,7 @@ def build(settings: Settings, model: Model, sessions: Sessions, trainings: Train
     """The page as Gradio's Blocks, not yet open to anybody."""
     import gradio as gr
 
-    with gr.Blocks(title="hqgan", analytics_enabled=False, delete_cache=(60, 3600)) as blocks:
+    with gr.Blocks(title="hqgan", analytics_enabled=False) as blocks:
         head = gr.HTML(showing.head_html(model))
         notice = gr.HTML(showing.notice_html(model), elem_id="notice")
         with gr.Tabs() as tabs:

@@ -1,25 +1,31 @@
 """Open the page and keep it open until Ctrl-C: address, accounts, shutdown, nothing left behind."""
 
-import errno
 import hmac
 import os
 import shutil
 import signal
-import socket
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from hqgan.app.limits import REQUESTS
+from hqgan.app.door.connections import Watch
+from hqgan.app.door.guard import Door, Guard
+from hqgan.app.door.listening import Listener, open_port
+from hqgan.app.door.orders import events
+from hqgan.app.door.receiving import Receiving
+from hqgan.app.door.shelf import Shelf
+from hqgan.app.door.waiting import Waiting
+from hqgan.app.limits import REQUESTS, STORED
 from hqgan.app.model import Model, open_model
 from hqgan.app.neighbours import TrainingImages
 from hqgan.app.sessions import Sessions
 from hqgan.app.settings import Settings
+from hqgan.app.tidying import tidy
 from hqgan.app.training_jobs import Trainings
-from hqgan.errors import MissingExtra, RunError, UsageError
+from hqgan.errors import MissingExtra
 
 Message = Callable[[str], None]
 
@@ -32,7 +38,12 @@ QUIET = {
     "GRADIO_MCP_SERVER": "False",
     "GRADIO_RUN_HISTORY": "False",
     "HF_HUB_DISABLE_TELEMETRY": "1",
+    # Statistics that nobody asks for: a table of all orders, made anew after each.
+    "GRADIO_ANALYTICS_MAX_EVENTS": "1",
+    "GRADIO_ANALYTICS_CACHE_FREQUENCY": str(10**9),
 }
+STATES = 64
+CACHE = "gradio"  # what Gradio keeps, in the folder of the server
 HIDDEN_DATA = (
     "the training images are real, and this page is open to other machines; whoever runs it may "
     "show them with --data."
@@ -58,24 +69,34 @@ def serve(settings: Settings, message: Message, stop: threading.Event | None = N
         MissingExtra: Gradio is not installed.
         RunError: no snapshot, a port that is taken, or an address that is none of this machine.
     """
-    model = open_model(settings.run, settings.name)
     require_gradio()
-    port = free_port(settings.host, settings.port)
     stop = stop or threading.Event()
-    with temporary_folder() as folder, stopped_by_signals(stop):
+    # The port first: loading a model takes seconds, that it is taken is known at once.
+    with (
+        closing(open_port(settings.host, settings.port)) as port,
+        temporary_folder() as folder,
+        stopped_by_signals(stop),
+    ):
+        model = open_model(settings.run, settings.name)
         trainings = Trainings()
         images = first_images(settings, model)
-        sessions = Sessions(folder, lambda: (model, images), trainings)
-        blocks = opened(settings, model, sessions, trainings, port)
+        images.require_source()
+        most = STORED * settings.uploads.unpacked_bytes
+        sessions = Sessions(folder, lambda: (model, images), trainings, most_bytes=most)
+        blocks = built(settings, model, sessions, trainings)
+        shelf = Shelf(folder / CACHE / "uploads", settings.uploads.zip_bytes)
+        listener = Listener(guarded(settings, blocks, shelf), port, Watch())
         try:
-            images.load_in_background()
-            sessions.keep_sweeping()
-            announce(settings, port, message)
+            listener.start()
+            images.load_in_background(message)
+            sessions.keep_sweeping(shelf.sweep, lambda: tidy(folder / CACHE, blocks.temp_file_sets))
+            announce(settings, port.getsockname()[1], message)
             stop.wait()
             message("closing; trainings are saved first")
         finally:
             trainings.close()
             blocks.close(verbose=False)
+            listener.close()
             sessions.close()
 
 
@@ -84,7 +105,7 @@ def announce(settings: Settings, port: int, message: Message) -> None:
     if not settings.is_local:
         warning = WITH_ACCOUNTS if settings.accounts else WITHOUT_ACCOUNTS
         message(warning.format(host=settings.host))
-    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
+    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104
     shown = f"[{host}]" if ":" in host else host
     message(f"hqgan app: http://{shown}:{port}  (Ctrl-C ends it)")
 
@@ -97,49 +118,61 @@ def first_images(settings: Settings, model: Model) -> TrainingImages:
     )
 
 
-def opened(
-    settings: Settings, model: Model, sessions: Sessions, trainings: Trainings, port: int
-) -> Any:
-    """The page, answering."""
-    from starlette.middleware import Middleware  # comes with Gradio
-
-    from hqgan.app.guard import Guard
-    from hqgan.app.look import CSS, theme
+def built(settings: Settings, model: Model, sessions: Sessions, trainings: Trainings) -> Any:
+    """The page with its queue, not yet open to anybody."""
     from hqgan.app.page import build
-    from hqgan.app.settings import LOOPBACK
 
     blocks = build(settings, model, sessions, trainings)
-    blocks.queue(max_size=REQUESTS, default_concurrency_limit=2, api_open=False)
-    hosts = (*LOOPBACK, "[::1]") if settings.is_local else None
-    blocks.launch(
-        server_name=settings.host,
-        server_port=port,
-        share=False,
-        quiet=True,
-        prevent_thread_lock=True,
-        show_error=False,
+    # Positions are told once a second: told at every change, 200 that wait are 40,000 messages.
+    blocks.queue(
+        max_size=2 * REQUESTS,  # `Waiting` refuses before, in a sentence
+        default_concurrency_limit=2,
+        status_update_rate=1,
+        api_open=False,
+    )
+    # What Gradio remembers of each page, a megabyte and more; nothing here needs it.
+    blocks.state_session_capacity = STATES
+    return blocks
+
+
+def guarded(settings: Settings, blocks: Any, shelf: Shelf) -> Guard:
+    """The page as a web application, with all that stands before it."""
+    import gradio as gr
+    from fastapi import FastAPI  # comes with Gradio
+
+    from hqgan.app.look import CSS, theme
+    from hqgan.app.settings import LOOPBACK
+
+    web = gr.mount_gradio_app(
+        FastAPI(docs_url=None, redoc_url=None, openapi_url=None),
+        blocks,
+        path="/",
+        app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
         auth=account_check(settings.accounts) if settings.accounts else None,
-        max_file_size=settings.uploads.zip_bytes,
         allowed_paths=[],
         blocked_paths=[str(settings.run)],
+        show_error=False,
+        max_file_size=settings.uploads.zip_bytes,
         ssr_mode=False,
+        enable_monitoring=False,
         pwa=False,
         mcp_server=False,
-        enable_monitoring=False,
         run_history=False,
         footer_links=[],
-        strict_cors=True,
-        inbrowser=False,
         theme=theme(),
         css=CSS,
-        app_kwargs={
-            "middleware": [Middleware(Guard, hosts=hosts, upload_bytes=settings.uploads.zip_bytes)],
-            "docs_url": None,
-            "redoc_url": None,
-            "openapi_url": None,
-        },
     )
-    return blocks
+    return Guard(
+        web,
+        Door(
+            hosts=(*LOOPBACK, "[::1]") if settings.is_local else None,
+            accounts=bool(settings.accounts),
+            made=shelf.folder.parent,
+            events=events(blocks),
+            waiting=Waiting(blocks._queue),
+            receiving=Receiving(shelf),
+        ),
+    )
 
 
 def account_check(accounts: dict[str, str]) -> Callable[[str, str], bool]:
@@ -162,37 +195,12 @@ def require_gradio() -> None:
         raise MissingExtra("gradio", "app", "the web page") from error
 
 
-def free_port(host: str, port: int) -> int:
-    """`port`, or a free one for 0.
-
-    Raises:
-        UsageError: no port number.
-        RunError: it is taken, or the host is no address of this machine.
-    """
-    if not 0 <= port <= 65_535:
-        raise UsageError(f"--port is {port}, but must lie from 1 to 65535, or be 0 for a free one")
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
-            return int(probe.getsockname()[1])
-    except (socket.gaierror, UnicodeError) as error:  # the latter for labels of names too long
-        raise RunError(f"--host {host} is no address that is known here") from error
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise RunError(
-                f"port {port} is in use; choose another with --port, or 0 for any free one"
-            ) from error
-        raise RunError(f"cannot listen on {host}, port {port}: {error.strerror}") from error
-
-
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
     """A folder for all that visitors upload and make, Gradio's own copies included."""
-    folder = Path(tempfile.mkdtemp(prefix="hqgan-app-"))
+    folder = Path(tempfile.mkdtemp(prefix="hqgan-app-")).resolve()
     before = os.environ.get("GRADIO_TEMP_DIR")
-    os.environ["GRADIO_TEMP_DIR"] = str(folder / "gradio")
+    os.environ["GRADIO_TEMP_DIR"] = str(folder / CACHE)
     try:
         yield folder
     finally:

@@ -1,5 +1,7 @@
 """Visitors: what each has made and uploaded, in a folder that goes with the visit."""
 
+import logging
+import math
 import shutil
 import tempfile
 import threading
@@ -9,12 +11,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hqgan.app.generating import Made
-from hqgan.app.limits import GRACE, IDLE, SESSIONS
+from hqgan.app.limits import GRACE, IDLE, MEGABYTE, SESSIONS, SPARE
 from hqgan.app.model import Model
 from hqgan.app.neighbours import TrainingImages
+from hqgan.app.tidying import bytes_below
 from hqgan.app.training_jobs import Job, Trainings
+from hqgan.errors import UsageError
 
 SWEEP = 5.0  # seconds between two looks for sessions that are over
+KEPT = 300.0  # seconds for which nobody else's need for room takes an upload away
+
+log = logging.getLogger("hqgan.app")
 
 
 @dataclass(eq=False)
@@ -45,6 +52,11 @@ class Session:
     used: float = field(default_factory=time.monotonic)
     left: float | None = None
     lock: threading.RLock = field(default_factory=threading.RLock)
+
+    @property
+    def is_light(self) -> bool:
+        """Whether it has nothing that cannot be made again by one click."""
+        return self.data is None and (self.job is None or self.job.stage.is_over)
 
     @property
     def cache(self) -> Path:
@@ -85,6 +97,8 @@ class Sessions:
         first: what every session shows at first.
         trainings: where jobs of sessions that end are cancelled.
         grace, idle: seconds, see `hqgan.app.limits`.
+        most: sessions.
+        most_bytes: of all their folders together, before another upload is unpacked.
     """
 
     def __init__(
@@ -95,9 +109,11 @@ class Sessions:
         grace: float = GRACE,
         idle: float = IDLE,
         most: int = SESSIONS,
+        most_bytes: float = math.inf,
     ):
         self.folder, self.first, self.trainings = folder, first, trainings
         self.grace, self.idle, self.most = grace, idle, most
+        self.most_bytes = most_bytes
         self._open: dict[str, Session] = {}
         self._lock = threading.Lock()
         self._closed = threading.Event()
@@ -113,14 +129,42 @@ class Sessions:
                 folder = Path(tempfile.mkdtemp(prefix="session-", dir=self.folder))
                 session = self._open[word] = Session(folder, model, training_images)
             session.used, session.left = now, None
-            excess = [
-                name
-                for name, _ in sorted(self._open.items(), key=lambda item: item[1].used)
-                if name != word
-            ][: max(0, len(self._open) - self.most)]
+            others = [(name, one) for name, one in self._open.items() if name != word]
+            others.sort(key=lambda item: (not item[1].is_light, item[1].used))
+            excess = [name for name, _ in others[: max(0, len(self._open) - self.most)]]
         for name in excess:
             self.end(name)
         return session
+
+    def make_room(self, session: Session, count: int) -> None:
+        """Find room for so many bytes in a session's folder, if need be where others are idle.
+
+        Raises:
+            UsageError: there is none; try later.
+        """
+        folders = [one for one in self.folder.glob("session-*") if one != session.folder]
+        sizes = {folder: bytes_below(folder) for folder in folders}
+        spare = shutil.disk_usage(self.folder).free - SPARE
+
+        def lacks() -> float:
+            return max(sum(sizes.values()) + count - self.most_bytes, count - spare)
+
+        with self._lock:
+            idle = sorted(self._open.items(), key=lambda item: item[1].used)
+        for word, one in idle:
+            if lacks() <= 0:
+                return
+            is_idle = time.monotonic() - one.used > KEPT and (
+                one.job is None or one.job.stage.is_over
+            )
+            if is_idle and one is not session and one.folder in sizes:
+                self.end(word)
+                spare += sizes.pop(one.folder)
+        if lacks() > 0:
+            raise UsageError(
+                f"Your images need {count / MEGABYTE:,.0f} MB, for which the server has no room at "
+                "the moment; send fewer or smaller ones, or try again in some minutes."
+            )
 
     def reset(self, session: Session) -> None:
         """Show again what every session shows at first."""
@@ -163,12 +207,16 @@ class Sessions:
         for word in over:
             self.end(word)
 
-    def keep_sweeping(self) -> None:
-        """Sweep now and then, in a thread, until closed."""
+    def keep_sweeping(self, *more: Callable[[], object]) -> None:
+        """Sweep now and then, and do what is to be done with it, in a thread, until closed."""
 
         def work() -> None:
             while not self._closed.wait(SWEEP):
-                self.sweep()
+                for task in (self.sweep, *more):
+                    try:
+                        task()
+                    except Exception:  # the next time, and the other ones, come all the same
+                        log.exception("the page could not be tidied")
 
         threading.Thread(target=work, name="sessions", daemon=True).start()
 

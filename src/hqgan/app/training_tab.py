@@ -1,5 +1,7 @@
 """The second tab: a visitor's images looked at, and a small generator trained on them."""
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,8 +39,15 @@ class Looked:
     trainable: bool
 
 
-def receive(session: Session, file: Path, limits: UploadLimits) -> Looked:
+def receive(
+    session: Session,
+    file: Path,
+    limits: UploadLimits,
+    make_room: Callable[[int], None] = lambda count: None,
+) -> Looked:
     """Unpack and inspect an upload; the zip itself is deleted whatever comes of it.
+
+    `make_room` is called with the bytes that it needs, see `Sessions.make_room`.
 
     Raises:
         DataError: what is wrong with it, in words of the visitor's.
@@ -48,7 +57,7 @@ def receive(session: Session, file: Path, limits: UploadLimits) -> Looked:
             raise UsageError("A training is using your images; wait for it, or cancel it.")
         session.forget_upload()
         into = session.new_folder("images")
-        unpacked = unpack(file, into, limits)
+        unpacked = unpack(file, into, limits, make_room)
     finally:
         file.unlink(missing_ok=True)
     session.data, session.train_images = unpacked.folder, 0
@@ -164,7 +173,9 @@ def build(
     """Lay out the tab; called within a tab of a page."""
     import gradio as gr
 
-    named: dict[str, Any] = {"api_visibility": "private"}
+    # Values come as they were sent, and are checked where they are used: Gradio answers wrong ones
+    # by a traceback in the log.
+    named: dict[str, Any] = {"api_visibility": "private", "preprocess": False}
     limits = settings.uploads
     gr.HTML(
         sentences(
@@ -219,12 +230,13 @@ def build(
     timer = gr.Timer(POLL, active=False)
 
     @spoken
-    def on_upload(path: str | None, request: gr.Request) -> Any:
+    def on_upload(sent: dict[str, Any] | None, request: gr.Request) -> Any:
         session = sessions.of(request.session_hash)
-        if path is None:
+        if sent is None:
             raise UsageError("Choose a zip first.")
+        room = functools.partial(sessions.make_room, session)
         try:
-            looked = receive(session, Path(path), limits)
+            looked = receive(session, Path(sent["path"]), limits, room)
         except (DataError, UsageError) as error:
             refusal = sentences([sentence(error)], "hq-warning")
             # Cancel is in there, which a training that runs needs.

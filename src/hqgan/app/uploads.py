@@ -13,7 +13,7 @@ import unicodedata
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -47,10 +47,21 @@ class Unpacked:
     left_out: tuple[str, ...]
 
 
-def unpack(file: Path, into: Path, limits: UploadLimits) -> Unpacked:
+def unpack(
+    file: Path,
+    into: Path,
+    limits: UploadLimits,
+    make_room: Callable[[int], None] = lambda count: None,
+) -> Unpacked:
     """Unpack a zip of class folders into the new folder `into`.
 
     A single folder around the class folders is taken off. Takes as long as reading the zip twice.
+
+    Args:
+        file: the zip.
+        into: does not exist yet.
+        limits: what it may hold.
+        make_room: called with the bytes to be written before they are; what it raises is passed on.
 
     Raises:
         DataError: a sentence about what is wrong with it; nothing was written then.
@@ -67,6 +78,7 @@ def unpack(file: Path, into: Path, limits: UploadLimits) -> Unpacked:
             entries, left_out = chosen(archive, limits)
             for info, _ in entries:
                 require_readable(archive, info, limits)
+            make_room(sum(info.file_size for info, _ in entries))
             into.mkdir(parents=True)
             for info, name in entries:
                 target = into.joinpath(*name.parts)

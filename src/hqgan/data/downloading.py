@@ -10,17 +10,16 @@ import tempfile
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
-from urllib.parse import urlsplit
 
 from hqgan.errors import DataError, UsageError
+from hqgan.fetching import OPENER, Oversize, chunks, length_of, require_safe
 
-LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
-CHUNK = 1 << 20  # bytes
 TIMEOUT = 60.0  # seconds without a byte
+SLACK = 2  # a file has at most so many times the bytes that are announced for it
 FRUITLESS_ATTEMPTS = 3  # connections in a row that brought nothing
 DISK_FAILURES = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
 LARGEST_UNPACKED = 64 << 30  # bytes; a zip that claims more is refused
@@ -157,7 +156,9 @@ def _obtain(
     if not final.exists():
         partial = target / f"{file.name}.part"
         report = None if progress is None else lambda done, total: progress(file.name, done, total)
-        _fetch(address, partial, report)
+        if partial.is_symlink():  # somebody's, which would lead what is written elsewhere
+            partial.unlink()
+        _fetch(address, partial, SLACK * file.megabytes << 20, report)
         seen = _md5(partial)
         if seen != file.md5:
             partial.unlink()
@@ -176,20 +177,31 @@ def _obtain(
         final.unlink()  # the folder holds all of it
 
 
-def _fetch(address: str, partial: Path, report: Callable[[int, int | None], None] | None) -> None:
-    """Append to `partial` until the server has no more, over as many connections as it takes."""
-    _require_safe(address)
+def _fetch(
+    address: str, partial: Path, most: int, report: Callable[[int, int | None], None] | None
+) -> None:
+    """Append to `partial` until the server has no more, over as many connections as it takes.
+
+    At most `most` bytes: a server that sends more sends another file.
+    """
+    require_safe(address)
     fruitless = 0
     while fruitless < FRUITLESS_ATTEMPTS:
         before = partial.stat().st_size if partial.exists() else 0
         trouble: object = "the connection was closed early"
         try:
-            if _stream(address, partial, before, report):
+            if _stream(address, partial, before, most, report):
                 return
+        except ValueError as problem:  # it leads to an address that is none
+            raise DataError(_unavailable(address, problem, partial)) from problem
         except urllib.error.HTTPError as problem:
+            problem.close()  # it holds the connection
             if problem.code == 416 and before:  # nothing after the last byte: it is all here
                 return
             raise DataError(_unavailable(address, f"HTTP {problem.code}", partial)) from problem
+        except Oversize as problem:
+            partial.unlink(missing_ok=True)
+            raise DataError(f"{address} is not the file that was published: {problem}.") from None
         except (urllib.error.URLError, http.client.HTTPException, OSError) as problem:
             if getattr(problem, "errno", None) in DISK_FAILURES:
                 raise
@@ -200,49 +212,28 @@ def _fetch(address: str, partial: Path, report: Callable[[int, int | None], None
 
 
 def _stream(
-    address: str, partial: Path, start: int, report: Callable[[int, int | None], None] | None
+    address: str,
+    partial: Path,
+    start: int,
+    most: int,
+    report: Callable[[int, int | None], None] | None,
 ) -> bool:
     """Read one connection to its end; True when that is also the end of the file."""
-    request = urllib.request.Request(address, headers={"User-Agent": "hqgan"})
+    request = urllib.request.Request(address, headers={"User-Agent": "hqgan"})  # noqa: S310
     if start:
         request.add_header("Range", f"bytes={start}-")
-    with _OPENER.open(request, timeout=TIMEOUT) as response:
+    with OPENER.open(request, timeout=TIMEOUT) as response:
         resumed = start > 0 and response.status == 206
-        length = response.headers.get("Content-Length")
+        length = length_of(response)
         done = start if resumed else 0
-        total = done + int(length) if length else None
+        total = None if length is None else done + length
         with partial.open("ab" if resumed else "wb") as stream:
-            while chunk := response.read(CHUNK):
+            for chunk in chunks(response, max(most - done, 0)):
                 stream.write(chunk)
                 done += len(chunk)
                 if report is not None:
                     report(done, total)
     return total is None or done >= total
-
-
-class _SafeRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows a redirect only to another safe address (Dataverse redirects to its storage)."""
-
-    def redirect_request(
-        self,
-        req: urllib.request.Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: http.client.HTTPMessage,
-        newurl: str,
-    ) -> urllib.request.Request | None:
-        _require_safe(newurl)
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-_OPENER = urllib.request.build_opener(_SafeRedirects)
-
-
-def _require_safe(address: str) -> None:
-    parts = urlsplit(address)
-    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOCAL_HOSTS):
-        raise UsageError(f"{address} is refused: only https is safe (http only on this machine).")
 
 
 def _unavailable(address: str, trouble: object, partial: Path) -> str:
@@ -264,9 +255,12 @@ def _unpack(archive: Path, folder: Path) -> None:
             if sum(member.file_size for member in members) > LARGEST_UNPACKED:
                 raise DataError(f"{archive} unpacks to over {LARGEST_UNPACKED:,} bytes: refused.")
             contents.extractall(staging)
-        os.chmod(staging, 0o755)  # mkdtemp makes it private
+        os.chmod(staging, 0o755)  # noqa: S103  # mkdtemp makes it private
         staging.replace(folder)
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError) as problem:
+    except (
+        *(zipfile.BadZipFile, zipfile.LargeZipFile, EOFError),
+        *(zlib.error, RuntimeError, NotImplementedError, ValueError),  # encrypted, of no known kind
+    ) as problem:
         raise DataError(f"{archive} cannot be unpacked: {problem}.") from problem
     finally:
         shutil.rmtree(staging, ignore_errors=True)

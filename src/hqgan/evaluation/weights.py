@@ -5,7 +5,6 @@ import http.client
 import tempfile
 import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from safetensors.torch import load as load_safetensors
 from torch import Tensor
 
 from hqgan.errors import HqganError
+from hqgan.fetching import OPENER, UnsafeAddress, chunks, length_of, require_safe
 
 Progress = Callable[[int, int], None]
 
@@ -22,7 +22,7 @@ INCEPTION_URL = (
     "pt_inception-2015-12-05-6726825d.pth"
 )
 INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
-_CHUNK = 1 << 20
+_MOST = 200 << 20  # bytes, twice what it has
 _TIMEOUT = 30.0  # seconds without a byte
 _BY_HAND = "Download the file by hand and name it with --inception-weights or HQGAN_INCEPTION."
 
@@ -75,17 +75,17 @@ def download_inception(
     target = Path(folder).expanduser() / Path(urllib.parse.urlsplit(url).path).name
     if target.is_file() and _sha256(target) == sha256:
         return target
-    _require_safe(url)
     part: Path | None = None
     try:
+        require_safe(url)
         target.parent.mkdir(parents=True, exist_ok=True)
         with (
-            urllib.request.build_opener(_SafeRedirects).open(url, timeout=_TIMEOUT) as response,
+            OPENER.open(url, timeout=_TIMEOUT) as response,
             tempfile.NamedTemporaryFile(dir=target.parent, suffix=".part", delete=False) as file,
         ):
             part = Path(file.name)
-            total, digest = int(response.headers.get("Content-Length") or 0), hashlib.sha256()
-            while chunk := response.read(_CHUNK):
+            total, digest = length_of(response) or 0, hashlib.sha256()
+            for chunk in chunks(response, _MOST):
                 file.write(chunk)
                 digest.update(chunk)
                 if progress is not None:
@@ -96,7 +96,9 @@ def download_inception(
                 f"it was not kept. {_BY_HAND}"
             )
         part.replace(target)
-    except (OSError, http.client.HTTPException) as error:  # URLError is an OSError
+    except UnsafeAddress as error:
+        raise HqganError(f"{error} {_BY_HAND}") from error
+    except (OSError, http.client.HTTPException, ValueError) as error:  # URLError is an OSError
         if isinstance(error, urllib.error.HTTPError):
             error.close()  # it holds the connection
         raise HqganError(
@@ -106,25 +108,6 @@ def download_inception(
         if part is not None:
             part.unlink(missing_ok=True)
     return target
-
-
-class _SafeRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows a redirect only to an address that could have been asked for."""
-
-    def redirect_request(self, req, fp, code, msg, headers, newurl):  # type: ignore[no-untyped-def]
-        try:
-            _require_safe(newurl)
-        except HqganError:
-            fp.close()
-            raise
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def _require_safe(url: str) -> None:
-    parts = urllib.parse.urlsplit(url)
-    local = parts.scheme == "http" and parts.hostname in {"127.0.0.1", "localhost"}
-    if parts.scheme != "https" and not local:
-        raise HqganError(f"{url} is not an https address, so it is not downloaded. {_BY_HAND}")
 
 
 def _sha256(path: Path) -> str:

@@ -17,6 +17,7 @@ from hqgan.models.snapshot import generate as generate
 from hqgan.models.snapshot import latents as latents
 from hqgan.models.snapshot import load_snapshot as load_snapshot
 from hqgan.models.snapshot import save_snapshot as save_snapshot
+from hqgan.models.snapshot import snapshot_in as snapshot_in
 from hqgan.models.snapshot import snapshots as snapshots
 from hqgan.models.walking import truncated as truncated
 from hqgan.models.walking import walk as walk

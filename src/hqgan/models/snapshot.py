@@ -103,6 +103,13 @@ def find_snapshot(path: Path) -> Path:
     return found[-1]
 
 
+def snapshot_in(run: Path, name: Any) -> Path:
+    """The snapshot of a run that a file of it names; RunError for a name that leads elsewhere."""
+    if not isinstance(name, str) or Path(name).name != name or name in ("", ".", ".."):
+        raise RunError(f"{run} names the snapshot {name!r:.60}, which is none in it")
+    return run / name
+
+
 def snapshots(run: Path) -> list[Path]:
     """The snapshots of a run folder, by the images they have seen."""
     named = re.compile(r"snapshot-(\d+(?:\.\d+)?)")

@@ -8,6 +8,7 @@ from torch import Tensor
 from hqgan.errors import UsageError, did_you_mean
 from hqgan.quantum.circuit import Circuit
 from hqgan.quantum.jobs.bill import Bill as Bill
+from hqgan.quantum.jobs.bill import is_time as is_time
 from hqgan.quantum.jobs.device import SHOTS
 from hqgan.quantum.jobs.device import Device as Device
 from hqgan.quantum.jobs.device import Service as Service

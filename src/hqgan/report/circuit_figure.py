@@ -20,7 +20,7 @@ from hqgan.quantum.circuit import (
     Slot,
     describe_readout,
 )
-from hqgan.report.page import COLOURS, GREY, STYLE
+from hqgan.report.page import COLOURS, GREY, STYLE, lay_out
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -90,7 +90,7 @@ def circuit_figure(
         right = LABEL + ends[-1]
         draw_readout(axis, circuit, right, (len(rows) - 1) * step, read)
         axis.text(0.1, height - 0.5 + below / 2, key(circuit), va="center", fontsize=8)
-        figure.draw_without_rendering()
+        lay_out(figure)
     return figure
 
 

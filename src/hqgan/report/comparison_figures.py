@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hqgan.data import to_uint8
-from hqgan.models import generate, load_snapshot
-from hqgan.report.page import COLOURS, GREY, STYLE
+from hqgan.foreign import in_figure
+from hqgan.models import generate, load_snapshot, snapshot_in
+from hqgan.report.page import COLOURS, GREY, STYLE, lay_out
 from hqgan.report.statements import overall
 from hqgan.workflows.compare import Plan
 from hqgan.workflows.table import REFERENCE_MODEL, Comparison
@@ -48,7 +49,7 @@ def curve_figure(table: Comparison) -> "Figure":
         axis.set_ylabel("kernel distance (lower is better)")
         if drawn:
             axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-        figure.draw_without_rendering()
+        lay_out(figure)
     return figure
 
 
@@ -69,7 +70,7 @@ def draw_curve(axis: "Axes", model: dict[str, Any], marker: str) -> None:
         markersize=4,
         linewidth=2.5 if name == REFERENCE_MODEL else 1,
         linestyle="--" if name.endswith("+kit") else "-",
-        label=name,
+        label=in_figure(name),
     )
 
 
@@ -85,7 +86,7 @@ def sample_figure(chosen: Plan) -> "Figure":
     for model in models:
         record = first[model].done()
         if record and record["snapshot"]:
-            generator, _ = load_snapshot(first[model].run / record["snapshot"])
+            generator, _ = load_snapshot(snapshot_in(first[model].run, record["snapshot"]))
             labels = [y for y in range(len(chosen.dataset.classes)) for _ in range(PER_CLASS)]
             images = np.concatenate([to_uint8(x) for x in generate(generator, labels, seed=0)])
             strips[model] = strip(images)
@@ -99,15 +100,17 @@ def sample_figure(chosen: Plan) -> "Figure":
         FigureCanvasAgg(figure)
         axis = figure.subplots()
         axis.imshow(sheet, interpolation="nearest")
-        axis.set_yticks([(i + 0.5) * step for i in range(len(strips))], list(strips))
+        axis.set_yticks(
+            [(i + 0.5) * step for i in range(len(strips))], list(map(in_figure, strips))
+        )
         axis.set_xticks(
             [(i + 0.5) * column for i in range(len(chosen.dataset.classes))],
-            chosen.dataset.classes,
+            list(map(in_figure, chosen.dataset.classes)),
         )
         axis.xaxis.tick_top()
         axis.tick_params(length=0)
         axis.spines[:].set_visible(False)
-        figure.draw_without_rendering()
+        lay_out(figure)
     return figure
 
 

@@ -28,7 +28,7 @@ from hqgan.report.stored import (
 )
 from hqgan.report.study import study_html
 from hqgan.training.runs import CONFIG, write_atomically
-from hqgan.workflows.hardware.plan import ORDER
+from hqgan.workflows.hardware.order_files import ORDER
 from hqgan.workflows.settings import SETTINGS
 from hqgan.workflows.study.plan import PROTOCOL
 from hqgan.writing import make_writable, writing

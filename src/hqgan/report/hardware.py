@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hqgan.evaluation.probes import Estimate, verdict
+from hqgan.foreign import in_figure
 from hqgan.report.page import (
     COLOURS,
     GREY,
@@ -16,6 +17,7 @@ from hqgan.report.page import (
     STYLE,
     Row,
     html_page,
+    lay_out,
     said,
     save_page,
     small_figure,
@@ -215,7 +217,7 @@ def hardware_figure(found: Hardware) -> "Figure":
         for letter, (_, draw, _) in zip("abc", panels(found), strict=True):
             draw(axes[letter])
         draw_examples(axes["d"], found.compared.examples, [one.name for one in sources])
-        figure.draw_without_rendering()
+        lay_out(figure)
     return figure
 
 
@@ -237,7 +239,7 @@ def draw_values(axis: "Axes", sources: list[Source], values: dict[str, np.ndarra
             markersize=1.5,
             alpha=0.4,
             color=colour,
-            label=one.name,
+            label=in_figure(one.name),
             rasterized=True,
         )
     low, high = exact.min(), exact.max()
@@ -280,7 +282,7 @@ def draw_changes(axis: "Axes", sources: list[Source], reason: str | None) -> Non
 
 def label_rows(axis: "Axes", names: list[str]) -> None:
     """A name a row, the first on top."""
-    axis.set_yticks(range(len(names)), names)
+    axis.set_yticks(range(len(names)), list(map(in_figure, names)))
     axis.set_ylim(len(names) - 0.5, -0.5)
     left, right = axis.get_xlim()
     left = min(0, left)

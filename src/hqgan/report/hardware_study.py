@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from hqgan.evaluation.probes import Estimate, verdict
+from hqgan.foreign import in_figure
 from hqgan.pretrained import pretrained_names
 from hqgan.report.page import (
     COLOURS,
@@ -16,6 +17,7 @@ from hqgan.report.page import (
     STYLE,
     Row,
     html_page,
+    lay_out,
     said,
     save_page,
     small_figure,
@@ -166,7 +168,7 @@ def study_figure(found: NoiseStudy) -> "Figure":
         for axis, column in zip(axes[-1], columns(), strict=True):
             axis.set_xlabel(column.title)
         axes[0, 0].legend()
-        figure.draw_without_rendering()
+        lay_out(figure)
     return figure
 
 
@@ -256,7 +258,9 @@ def legend_name(one: Studied, runs: Sequence[Studied]) -> str:
     A legend with a whole path in it would leave no room for the curves.
     """
     name = Path(one.run).name
-    name = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+    name = (
+        in_figure(name) if len(name) <= LONGEST_NAME else in_figure(f"{name[: LONGEST_NAME - 1]}…")
+    )
     alike = [other for other in runs if Path(other.run).name == Path(one.run).name]
     return name if len(alike) == 1 else f"{name} ({runs.index(one) + 1})"
 

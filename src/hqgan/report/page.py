@@ -91,6 +91,13 @@ def save_page(
     return page
 
 
+def lay_out(figure: "Figure") -> None:
+    """Place everything, while the style is in force."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")
+        figure.draw_without_rendering()
+
+
 @contextmanager
 def small_figure(width: float = 3.5, height: float = 2.6) -> Iterator[tuple["Figure", Any]]:
     """A figure of one panel, in inches, in the one style; laid out when it is left."""
@@ -102,7 +109,7 @@ def small_figure(width: float = 3.5, height: float = 2.6) -> Iterator[tuple["Fig
         figure = Figure(figsize=(width, height))
         FigureCanvasAgg(figure)
         yield figure, figure.subplots()
-        figure.draw_without_rendering()
+        lay_out(figure)
 
 
 @contextmanager

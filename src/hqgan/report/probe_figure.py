@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from hqgan.evaluation.probes import Estimate, GeneratorProbe, Probe
-from hqgan.report.page import COLOURS, DASHES, GREY, MARKS, STYLE, small_figure
+from hqgan.foreign import in_figure
+from hqgan.report.page import COLOURS, DASHES, GREY, MARKS, STYLE, lay_out, small_figure
 from hqgan.report.pieces import chart
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def probe_figure(probe: Probe) -> "Figure":
             draw(axes[letter])
             title = axes[letter].get_title(loc="left")
             axes[letter].set_title(f"({letter}) {title}", loc="left")
-        figure.draw_without_rendering()  # layout and texts, while the style is in force
+        lay_out(figure)  # layout and texts, while the style is in force
     return figure
 
 
@@ -137,7 +138,9 @@ def names(probe: Probe) -> list[str]:
     """Short names of the runs: the preset, with the folder where a preset occurs twice."""
     presets = [one.preset for one in probe.generators]
     return [
-        one.preset if presets.count(one.preset) == 1 else f"{one.preset} ({Path(one.run).name})"
+        in_figure(
+            one.preset if presets.count(one.preset) == 1 else f"{one.preset} ({Path(one.run).name})"
+        )
         for one in probe.generators
     ]
 
@@ -145,7 +148,7 @@ def names(probe: Probe) -> list[str]:
 def draw_changes(axis: "Axes", runs: Mapping[str, GeneratorProbe], recipe: str) -> None:
     """Change of the distance by each intervention."""
     draw_rows(axis, {name: one.changes for name, one in runs.items()})
-    axis.set_xlabel(f"change of {recipe}")
+    axis.set_xlabel(in_figure(f"change of {recipe}"))
     axis.set_title("Circuits' values replaced")
     if len(runs) > 1:  # the colours hold for the other panels too
         axis.set_ylim(top=-0.6 - 0.2 * len(runs))

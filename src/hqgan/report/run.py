@@ -161,6 +161,8 @@ def real_images(parts: Material, data: str | None, label: str | None) -> tuple[D
         found, column = (data, None) if data else data_of(parts.path)
         column = label or column
         reference = load_dataset(found, "val", parts.generator.size, label=column)
+        if not data:
+            require_own(found, column, parts.generator.size, parts.about)
         if reference.classes != parts.about.classes:
             raise DataError(
                 f"{found} has the classes {', '.join(reference.classes)}, but {parts.path} was "
@@ -171,6 +173,20 @@ def real_images(parts: Material, data: str | None, label: str | None) -> tuple[D
             raise
         return None, str(error)
     return reference, ""
+
+
+def require_own(data: str, label: str | None, size: int, about: About) -> None:
+    """DataError unless these are the training images.
+
+    A run folder from elsewhere may name any folder of this machine, and a page is there to be
+    shared: images that nobody named are shown only where the generator has learned from them.
+    """
+    checksum = load_dataset(data, "train", size, label=label).checksum
+    if checksum != about.data_checksum:
+        raise DataError(
+            f"the images at {data} are not those it was trained on (sha256 of train {checksum}, "
+            f"expected {about.data_checksum}); to show them, name them with --data"
+        )
 
 
 def latent_walks(parts: Material) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from hqgan.evaluation.records import parsed, read_records
 from hqgan.evaluation.run import RECORDS
+from hqgan.foreign import in_figure
 from hqgan.pretrained import METRICS
 from hqgan.reading import read_json
 from hqgan.report.page import COLOURS, GREY, small_figure
@@ -154,7 +155,9 @@ def kid_curve(records: Sequence[Record], newest: Sequence[Record]) -> str:
     near = floor is not None and floor > lowest / 10  # a floor far below would squeeze the curve
     with small_figure(6.5, 3.2) as (figure, axis):
         seen = [one["images_seen"] / 1000 for one in points]
-        axis.plot(seen, [one["value"] for one in points], "o-", color=COLOURS[0], label=recipe)
+        axis.plot(
+            seen, [one["value"] for one in points], "o-", color=COLOURS[0], label=in_figure(recipe)
+        )
         for place, one in zip(seen, points, strict=True):
             if one["interval"]:
                 axis.plot([place, place], one["interval"], color=COLOURS[0], linewidth=1.2)
@@ -166,7 +169,7 @@ def kid_curve(records: Sequence[Record], newest: Sequence[Record]) -> str:
         if wide([one["value"] for one in points]):
             axis.set_yscale("log")
         axis.set_xlabel("thousand images seen")
-        axis.set_ylabel(f"{recipe} (lower is better)")
+        axis.set_ylabel(in_figure(f"{recipe} (lower is better)"))
         if near:
             axis.legend()
     told = ", ".join(f"{value_of(one)} after {one['images_seen']:,}" for one in points)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from hqgan.evaluation.records import is_plain
+from hqgan.foreign import in_figure
 from hqgan.report.page import COLOURS, DASHES, MARKS, small_figure
 from hqgan.report.pieces import chart, charts, missing, paragraph
 from hqgan.training.runs import LOSSES, METRICS, read_records
@@ -74,7 +75,7 @@ def drawn(title: str, curves: Mapping[str, Curve]) -> str:
                 linestyle=DASHES[style],
                 marker=MARKS[style] if len(curve) <= FEW else None,
                 markersize=4,
-                label=name,
+                label=in_figure(name),
             )
         axis.set_title(title)
         axis.set_xlabel("thousand images seen")

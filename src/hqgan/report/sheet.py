@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hqgan.data import Dataset, load_dataset, to_uint8
+from hqgan.foreign import in_figure
 from hqgan.models import About, Generator, find_snapshot, generate, load_snapshot
-from hqgan.report.page import DPI, STYLE, as_png, writing_to
+from hqgan.report.page import DPI, STYLE, as_png, lay_out, writing_to
 from hqgan.report.pieces import side_by_side
 
 if TYPE_CHECKING:
@@ -72,7 +73,9 @@ def sheet_figure(generator: Generator, about: About, reference: Dataset, seed: i
         FigureCanvasAgg(figure)
         axis = figure.subplots()
         axis.imshow(sheet, interpolation="nearest")
-        axis.set_yticks([y * step + size / 2 for y in range(classes)], list(about.classes))
+        axis.set_yticks(
+            [y * step + size / 2 for y in range(classes)], list(map(in_figure, about.classes))
+        )
         axis.set_xticks(
             [half / 2, width - half / 2],
             [f"real ({reference.split})", f"generated after {about.images_seen:,} images"],
@@ -80,7 +83,7 @@ def sheet_figure(generator: Generator, about: About, reference: Dataset, seed: i
         axis.xaxis.tick_top()
         axis.tick_params(length=0)
         axis.spines[:].set_visible(False)
-        figure.draw_without_rendering()
+        lay_out(figure)
     return figure
 
 

@@ -15,7 +15,7 @@ from hqgan.evaluation.probes import Probe
 from hqgan.reading import read_json
 from hqgan.workflows.hardware import Hardware, NoiseStudy
 from hqgan.workflows.hardware.arrays import load_arrays
-from hqgan.workflows.hardware.results import Compared
+from hqgan.workflows.hardware.results import EXACT, Compared
 from hqgan.workflows.hardware.sample import ERRORS, IMAGES, VALUES
 from hqgan.workflows.hardware.study import Studied
 from hqgan.workflows.study import StudyResult
@@ -27,6 +27,7 @@ PROBE, HARDWARE, NOISE_STUDY = "probe.json", "hardware.json", "noise-study.json"
 COMPARISONS = ("comparison-final.json", "comparison.json")  # the first that is there
 STUDIES = ("study-final.json", "study.json")
 EXAMPLES = "examples.png"
+LONGEST = 4000  # characters of a text
 GAP = 2  # white pixels that `save_grid` leaves between images
 NOTHING = np.zeros((0, 0, 1, 1, 3), np.uint8)
 
@@ -47,7 +48,10 @@ def read_hardware(folder: Path) -> Hardware:
         values = load_arrays(folder / VALUES) if (folder / VALUES).is_file() else {}
         values.pop(ERRORS, None)
     with readable(file):
-        examples = read_grid(folder / IMAGES, len(plain["sources"]))
+        names = [one["name"] for one in plain["sources"]]
+        if len(names) < 2 or names[0] != EXACT:
+            raise ValueError(f"sources are {names!r:.80}, expected {EXACT} and at least one other")
+        examples = read_grid(folder / IMAGES, len(names))
         named = {"folder": folder, "device": plain["backend"], "values": values}
         return built(Hardware, plain | named | {"compared": compared(plain, examples)})
 
@@ -99,7 +103,7 @@ def readable(file: Path) -> Iterator[None]:
         raise RunError(f"cannot read {file}: {error.strerror or error}") from error
     except (
         *(ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError),
-        *(OverflowError, RecursionError),  # numbers of 400 digits, brackets 10,000 deep
+        *(ArithmeticError, RecursionError),  # numbers of 400 digits, brackets 10,000 deep
     ) as error:
         why = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise RunError(
@@ -145,6 +149,8 @@ def built(kind: type[Made], plain: Mapping[str, Any]) -> Made:
 def value_of(hint: Any, value: Any, name: str) -> Any:
     """A value of a field, of the type that it is annotated with."""
     origin, parts = get_origin(hint), get_args(hint)
+    if isinstance(value, str) and len(value) > LONGEST:
+        raise TypeError(f"{name} is {value!r:.60}, and so on for {len(value):,} characters")
     if origin in (Union, types.UnionType):
         if value is None and type(None) in parts:
             return None

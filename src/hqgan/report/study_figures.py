@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hqgan.evaluation.classification import LOWER_IS_BETTER
-from hqgan.report.page import COLOURS, GREY, ON_PICTURE, STYLE
+from hqgan.report.page import COLOURS, GREY, ON_PICTURE, STYLE, lay_out
 from hqgan.report.study_terms import (
     Place,
     Record,
@@ -349,4 +349,4 @@ def sheet(width: float, height: float) -> Iterator["Figure"]:
         figure = Figure(figsize=(width, height))
         FigureCanvasAgg(figure)
         yield figure
-        figure.draw_without_rendering()
+        lay_out(figure)

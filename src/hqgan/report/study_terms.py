@@ -9,6 +9,7 @@ from typing import Any
 
 from hqgan.evaluation.classification import LOWER_IS_BETTER
 from hqgan.evaluation.trials import IN_POINTS, TITLES
+from hqgan.foreign import in_figure
 from hqgan.workflows.study import StudyResult
 
 Record = dict[str, Any]
@@ -110,4 +111,4 @@ def images_of(row: Record) -> str:
 
 def wrapped(name: str, width: int) -> str:
     """A text in lines for a figure, where a dollar is a dollar."""
-    return "\n".join(textwrap.wrap(name, width)).replace("$", r"\$")
+    return in_figure("\n".join(textwrap.wrap(name, width)))

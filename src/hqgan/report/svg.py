@@ -11,6 +11,8 @@ import warnings
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from hqgan.foreign import on_terminal
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -49,7 +51,8 @@ def as_svg(figure: "Figure", name: str, alt: str) -> str:
         figure.savefig(buffer, format="svg", metadata={"Date": None}, facecolor="none")
     drawn = buffer.getvalue()
     width, height = (float(n) for n in re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', drawn)[0])
-    inside = drawn[drawn.index("</metadata>") + len("</metadata>") : drawn.rindex("</svg>")]
+    inside = on_terminal(drawn)
+    inside = inside[inside.index("</metadata>") + len("</metadata>") : inside.rindex("</svg>")]
     inside = re.sub(r"<style.*?</style>|<!--.*?-->", "", inside, flags=re.DOTALL)
     inside = re.sub(r"(base64,)\s*([\w+/=\s]+)", lambda m: m[1] + re.sub(r"\s", "", m[2]), inside)
     inside = re.sub(r"\s*\n\s*", " ", inside).replace("xlink:href", "href").replace("> <", "><")

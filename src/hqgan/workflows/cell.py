@@ -23,7 +23,15 @@ from hqgan.evaluation.costs import costs, sampling_rate
 from hqgan.evaluation.diversity import evaluate_diversity
 from hqgan.evaluation.features import Features
 from hqgan.evaluation.run import class_mixed_fakes
-from hqgan.models import Generator, find_snapshot, load_snapshot, parameter_count, snapshots
+from hqgan.models import (
+    Generator,
+    find_snapshot,
+    load_snapshot,
+    parameter_count,
+    snapshot_in,
+    snapshots,
+)
+from hqgan.reading import read_json
 from hqgan.schema import Config
 from hqgan.training import Callbacks, train
 from hqgan.training.runs import METRICS, load_state, read_records, write_atomically
@@ -90,20 +98,20 @@ class Cell:
         many. Records from before their weights had a digest are taken to be of them.
         """
         try:
-            record = json.loads((self.out / self.RECORD).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            record = dict(read_json(self.out / self.RECORD))
+        except (OSError, ValueError, TypeError):
             return None
         wanted = asdict(self.recipe), self.config.kimg, self.budget
         found = record.get("recipe"), record.get("kimg"), record.get("budget")
         # A foreign run may have gone on since.
-        same = self.trains or record["snapshot"] == find_snapshot(self.run).name
+        same = self.trains or record.get("snapshot") == find_snapshot(self.run).name
         if not same or wanted != found:
             return None
-        return record if record.get(DIGEST) in (None, self.digest(record["snapshot"])) else None
+        return record if record.get(DIGEST) in (None, self.digest(record.get("snapshot"))) else None
 
     def digest(self, snapshot: str | None) -> str | None:
         """sha256 of a snapshot's weights as they are now, None where there are none."""
-        file = self.run / snapshot / "model.safetensors" if snapshot else None
+        file = snapshot_in(self.run, snapshot) / "model.safetensors" if snapshot else None
         return digest(file) if file and file.is_file() else None
 
 

@@ -54,7 +54,7 @@ class Differences:
         sums: Sums = {label: [] for label in self._against}
         for file in (cell.out / cell.FEATURES for cell in cells):
             if file.is_file():
-                with np.load(file) as fakes:
+                with np.load(file, allow_pickle=False) as fakes:
                     features, labels = fakes["features"], fakes["labels"]
                 for label, reference in self._against.items():
                     sums[label].append(reference.sums(features[of_class(labels, label)]))

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from hqgan.data import Dataset, load_dataset
 from hqgan.errors import RunError, UsageError, raise_if_of_the_machine
 from hqgan.evaluation import load_extractor
-from hqgan.models import load_snapshot
+from hqgan.models import load_snapshot, snapshot_in
 from hqgan.training import Callbacks
 from hqgan.training.runs import write_atomically
 from hqgan.workflows.cell import DIGEST, Cell, Recipe, judged, save
@@ -71,7 +71,7 @@ def run_final(cell: FinalCell, callbacks: Callbacks | None = None) -> dict[str, 
         size = cell.config.size
         dataset = load_dataset(cell.data, "train", size, label=cell.label)
         reference = load_dataset(cell.data, cell.recipe.split, size, label=cell.label)
-        generator, _ = load_snapshot(cell.run / before["snapshot"])
+        generator, _ = load_snapshot(snapshot_in(cell.run, before["snapshot"]))
         extractor = load_extractor(cell.weights, cell.recipe.extractor)
         found, *_ = judged(cell, generator, dataset, reference, extractor)
     record = before | {"recipe": asdict(cell.recipe), "recipes": found}

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+LONGEST = 1e9  # seconds
 USUAL_DELAY = 250e-6
 """Seconds between two shots, in which qubits relax, where a device does not say."""
 
@@ -42,9 +43,17 @@ class Bill:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "Bill":
-        """Read what `to_dict` wrote, also through `json`."""
+        """Read what `to_dict` wrote, also through `json`; ValueError for a time that is none."""
         layout = tuple(tuple(line) for line in data["layout"])
+        if not is_time(data["qpu_seconds"]):
+            raise ValueError(f"qpu_seconds is {data['qpu_seconds']!r:.40}, expected a time")
         return cls(**{**data, "layout": layout})
+
+
+def is_time(seconds: object) -> bool:
+    """Whether a value is a number of seconds: a NaN or a negative one would void every ceiling."""
+    known = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    return known and 0 <= seconds <= LONGEST  # type: ignore[operator]  # it is a number
 
 
 def estimate(

@@ -19,7 +19,7 @@ from hqgan.errors import HqganError, UsageError
 from hqgan.quantum.circuit import Circuit
 from hqgan.quantum.devices import transpiled
 from hqgan.quantum.jobs import estimating, sampling
-from hqgan.quantum.jobs.bill import estimate
+from hqgan.quantum.jobs.bill import estimate, is_time
 from hqgan.quantum.jobs.layout import layout_of
 from hqgan.quantum.jobs.mitigation import HERE, methods_of
 from hqgan.quantum.jobs.orders import DeviceError, Measured, Order, Status
@@ -29,6 +29,7 @@ from hqgan.quantum.lowering import lower
 SHOTS = 4096
 """What a device takes of each circuit where no number is given."""
 
+SAFE_QPY = 13  # the version from which on Qiskit's files hold no pickles
 PATIENCE = 20
 """How many failures of the network in a row are waited out."""
 
@@ -193,7 +194,15 @@ class Device:
                 f"the job needs about {order.bill.qpu_seconds:.3g} QPU seconds, more than the "
                 f"ceiling of {ceiling:g}: {order.bill.formula}. Ask for fewer samples or shots"
             )
-        pubs = self._jobs.pubs(order, _from_qpy(order.program))
+        try:
+            pubs = self._jobs.pubs(order, _from_qpy(order.program))
+        except HqganError:
+            raise
+        except Exception as error:  # qiskit raises whatever an edited order leads it to
+            raise HqganError(
+                f"the order contradicts itself ({type(error).__name__}: {error}); nothing was "
+                "sent. Order anew, into another --out"
+            ) from error
         with self._explained("sending a job"):
             return self.service.run(
                 pubs,
@@ -234,6 +243,8 @@ class Device:
             answer = self.service.result(job_id)
         with self._explained(f"reading the answer to the job {job_id}"):
             values, errors, raw = map(torch.from_numpy, self._jobs.read(order, answer))
+            if not all(found.isfinite().all() for found in (values, errors, raw)):
+                raise ValueError("it holds NaN or infinite values")
         seconds = None
         try:
             seconds = self.qpu_seconds(job_id)
@@ -249,7 +260,8 @@ class Device:
             DeviceError: unknown job, or the service could not be reached (`transient`).
         """
         with self._explained(f"asking for the usage of the job {job_id}"):
-            return self.service.qpu_seconds(job_id)
+            seconds = self.service.qpu_seconds(job_id)
+        return seconds if is_time(seconds) else None
 
     def __call__(self, circuit: Circuit, inputs: Tensor, weights: Tensor) -> Tensor:
         """Order, submit, wait, and return (C, B, outputs) in the dtype of the inputs."""
@@ -326,6 +338,9 @@ def _to_qpy(circuits: list[Any]) -> bytes:
 
 
 def _from_qpy(program: bytes) -> list[Any]:
+    """The circuits; ValueError for a format in which a file could run code (CVE-2025-2000)."""
     from qiskit import qpy
 
+    if program[:6] != b"QISKIT" or program[6] < SAFE_QPY:
+        raise ValueError("the transpiled circuits are of an old format of Qiskit, or of none")
     return list(qpy.load(io.BytesIO(program)))

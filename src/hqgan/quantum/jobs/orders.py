@@ -16,6 +16,8 @@ from hqgan.quantum.jobs.bill import Bill
 
 Status = Literal["queued", "running", "done", "error", "cancelled"]
 
+MOST = 10**7  # of anything that is counted in an order
+
 
 class DeviceError(HqganError):
     """A device or its service did not do what was asked; the message says what to do.
@@ -95,7 +97,14 @@ class Order:
         Raises:
             ValueError: not an order.
         """
+        words, counts = ("backend", "mitigation"), ("circuits", "samples", "shots")
         try:
+            for name in words:
+                if not isinstance(data[name], str):
+                    raise TypeError(f"{name} is {data[name]!r:.40}")
+            for name in counts:
+                if type(data[name]) is not int or not 1 <= data[name] <= MOST:
+                    raise TypeError(f"{name} is {data[name]!r:.40}")
             return cls(
                 backend=data["backend"],
                 circuit=Circuit.from_dict(data["circuit"]),

@@ -59,7 +59,10 @@ def read(order: Order, result: Any) -> tuple[Floats, Floats, Floats]:
     corrections: list[Correction | None] = [None] * lines
     if "trex" in methods:
         corrections = [
-            Correction.from_calibration(_bits(result[-2], k)[0], _bits(result[-1], k)[0])
+            Correction.from_calibration(
+                _bits(result[-2], k, (1, order.circuit.qubits))[0],
+                _bits(result[-1], k, (1, order.circuit.qubits))[0],
+            )
             for k in range(lines)
         ]
     folds = folds_of(methods)
@@ -92,7 +95,7 @@ def _fold(
     values, errors = np.empty(shape), np.empty(shape)
     for answer, members in zip(answers, bases, strict=True):
         for line, correction in enumerate(corrections):
-            bits = _bits(answer, line)
+            bits = _bits(answer, line, (len(order.angles), order.circuit.qubits))
             if isinstance(readout, Expectations):
                 words = [readout.observables[word] for word in members]
                 found = expectations(bits, words, correction)
@@ -102,7 +105,20 @@ def _fold(
     return values, errors
 
 
-def _bits(answer: Any, line: int) -> Any:
-    """(R, S, Q) of a line; bit i of its register is its qubit i."""
-    bits = answer.data[register(line)].to_bool_array(order="little")
-    return bits if bits.ndim == 3 else bits[None]
+def _bits(answer: Any, line: int, shape: tuple[int, int]) -> Any:
+    """(R, S, Q) of a line; bit i of its register is its qubit i.
+
+    ValueError for other rows and qubits than (R, Q), or without a shot. Fewer shots than were
+    asked for, or more, are what was paid for: the standard errors count them.
+    """
+    bits = np.asarray(answer.data[register(line)].to_bool_array(order="little"))
+    if bits.dtype != bool:
+        raise ValueError(f"it holds {bits.dtype} in the place of bits")
+    bits = bits if bits.ndim == 3 else bits[None]
+    rows, shots, qubits = bits.shape
+    if (rows, qubits) != shape or not shots:
+        raise ValueError(
+            f"it holds {rows} runs of {shots} shots of {qubits} qubits, but {shape[0]} runs of "
+            f"{shape[1]} qubits were asked for"
+        )
+    return bits

@@ -23,6 +23,19 @@ def save_arrays(file: Path, arrays: dict[str, np.ndarray]) -> None:
 
 
 def load_arrays(file: Path) -> dict[str, np.ndarray]:
-    """All arrays of an .npz; nothing in it can run code."""
-    with np.load(file, allow_pickle=False) as found:
-        return {name: found[name] for name in found.files}
+    """All arrays of an .npz; nothing in it can run code.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is damaged, or an array holds no real numbers.
+    """
+    with file.open("rb") as stream:
+        try:
+            with np.load(stream, allow_pickle=False) as found:
+                arrays = {name: found[name] for name in found.files}
+        except Exception as error:  # numpy and zipfile raise whatever damaged bytes lead them to
+            raise ValueError(str(error) or type(error).__name__) from error
+    for name, array in arrays.items():
+        if array.dtype.kind not in "iufb":
+            raise ValueError(f"the array {name!r:.40} holds {array.dtype}, expected numbers")
+    return arrays

@@ -7,7 +7,8 @@ from hqgan.errors import HqganError, RunError
 from hqgan.evaluation import Extractor
 from hqgan.workflows.hardware.jobs import Message
 from hqgan.workflows.hardware.judging import reference_of
-from hqgan.workflows.hardware.plan import FOLDER, ORDER, restored
+from hqgan.workflows.hardware.order_files import ORDER
+from hqgan.workflows.hardware.plan import FOLDER, restored
 from hqgan.workflows.hardware.sample import Hardware, Progress, sample
 
 
@@ -15,6 +16,7 @@ def collect(
     run: Path,
     extractor: Extractor | None = None,
     *,
+    backend: str | None = None,
     wait: bool = True,
     message: Message = lambda text: None,
     progress: Progress | None = None,
@@ -27,6 +29,8 @@ def collect(
     Args:
         run: a run folder with `hardware/`, a snapshot in it, or a folder of results.
         extractor: see `load_extractor`; None measures no kid768.
+        backend: the spec of the orders, where that is code (`python:`), which is not run unless it
+            is named.
         wait: whether to wait for jobs in the queue.
         message: where to say what happens.
         progress: called as progress(stage, done, total).
@@ -38,7 +42,7 @@ def collect(
     failure: HqganError | None = None
     for folder in ordered(run):
         try:
-            plan = restored(folder)
+            plan = restored(folder, backend)
             settings = plan.settings
             reference = reference_of(plan.snapshot, settings.n, settings.data, settings.label)
             found = sample(

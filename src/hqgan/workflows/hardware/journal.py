@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from hqgan.errors import RunError
+from hqgan.quantum.backends import is_time
 from hqgan.training.runs import write_atomically
 from hqgan.workflows.settings import locked
 
@@ -165,22 +166,29 @@ class Journal:
                 fields = ("part", "tag", "order", "backend", "time")
                 part, tag, order, backend, time = (str(record[name]) for name in fields)
                 datetime.fromisoformat(time)
-                seconds = float(record["qpu_seconds"])
-                limit = record.get("allowed")
-                allowed = None if limit is None else float(limit)
+                seconds, limit = record["qpu_seconds"], record.get("allowed")
+                if not is_time(seconds) or not (limit is None or is_time(limit)):
+                    raise ValueError(f"qpu_seconds {seconds!r:.40}, allowed {limit!r:.40}")
+                seconds, allowed = float(seconds), None if limit is None else float(limit)
                 self.jobs.append(Job(part, tag, order, backend, time, seconds, allowed=allowed))
             else:
                 self._apply(record)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (
+            *(ValueError, TypeError, KeyError, AttributeError),
+            *(RecursionError, OverflowError),
+        ) as error:
             raise RunError(
-                f"line {number} of {self.file} is none that hqgan wrote ({error!r}); it is the "
-                "record of paid jobs, so restore it from a copy, or choose another --out"
+                f"line {number} of {self.file} is none that hqgan wrote ({error!r:.200}); it is "
+                "the record of paid jobs, so restore it from a copy, or choose another --out"
             ) from error
 
     def _apply(self, record: dict[str, Any]) -> Job:
         event = record["event"]
         if event not in get_args(State):
-            raise ValueError(f"event {event!r}")
+            raise ValueError(f"event {event!r:.40}")
+        id, used = record.get("job"), record.get("qpu_seconds")
+        if not (id is None or isinstance(id, str)) or not (used is None or is_time(used)):
+            raise ValueError(f"job {id!r:.40}, qpu_seconds {used!r:.40}")
         index = {job.tag: i for i, job in enumerate(self.jobs)}[record["tag"]]
         before = self.jobs[index]
         self.jobs[index] = replace(

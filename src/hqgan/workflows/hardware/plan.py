@@ -6,90 +6,37 @@ order.npz     latents and classes, the circuits' inputs and weights, the angles 
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from hqgan.errors import RunError, UsageError, raise_if_of_the_machine
+from hqgan.errors import RunError, UsageError
 from hqgan.models import About, Generator, find_snapshot, latents, load_snapshot
 from hqgan.pretrained import is_packaged
 from hqgan.quantum.backends import Backend, Device, Order, open_backend
 from hqgan.training.runs import LOCK, write_atomically
-from hqgan.workflows.hardware.arrays import load_arrays, save_arrays
+from hqgan.workflows.hardware.arrays import save_arrays
+from hqgan.workflows.hardware.asked import MODELS, Settings, settings_of
 from hqgan.workflows.hardware.capture import Call, circuit_call, require_simulable
+from hqgan.workflows.hardware.order_files import (
+    ARRAYS,
+    ORDER,
+    UNREADABLE,
+    damaged,
+    located,
+    read_order,
+    require_latents,
+)
 from hqgan.workflows.sample import class_mix, spare_compilation
 
-ORDER, ARRAYS = "order.json", "order.npz"
 FOLDER = "hardware"  # in a run
-MOST_IMAGES = 10_000
 SHOTS = 4096  # of a circuit in a basis, where a device is not told otherwise
-MODELS = ("noise:", "aer:")  # what computes values here, and sends nothing
+LEAST_BUSY = "ibm:least_busy"
+CODE = "python:"  # before the name of a function that is imported and called
 SAME_ANGLES = 1e-3  # radians; float32 sums are rounded otherwise on another machine
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What decides the values; the same settings continue, others are refused.
-
-    Args:
-        backend: a spec of `hqgan.quantum.backends.SPECS`.
-        n: images.
-        shots: measurements of each circuit in each basis; None is the backend's default.
-        mitigation: of a device, see `open_backend`.
-        pack: whether a device runs circuits side by side.
-        noise_model: spec of one to compare with; None for none.
-        images_per_job: a device's job takes at most so many; None is all.
-        seed: of latents, transpiler and simulated shots.
-        data: whose class mix the images have, and what they are compared with; None for neither.
-        label: the column of `data` used as class.
-    """
-
-    backend: str
-    n: int
-    shots: int | None = None
-    mitigation: str = "none"
-    pack: bool = True
-    noise_model: str | None = None
-    images_per_job: int | None = None
-    seed: int = 0
-    data: str | None = None
-    label: str | None = None
-
-    def __post_init__(self) -> None:
-        for name, value, most in (
-            ("n", self.n, MOST_IMAGES),
-            ("shots", self.shots, None),
-            ("images-per-job", self.images_per_job, None),
-        ):
-            if value is not None and (value < 1 or value > (most or value)):
-                reach = f"a number from 1 to {most:,}" if most else "at least 1"
-                raise UsageError(f"--{name} is {value}, but must be {reach}")
-        if self.noise_model is not None and not self.noise_model.startswith(MODELS):
-            raise UsageError(
-                f"--noise-model is {self.noise_model}, but must be noise:fake_NAME or "
-                "aer:fake_NAME; a device goes to --backend"
-            )
-
-    @property
-    def name(self) -> str:
-        """Of the folder of results."""
-        spec = self.backend.replace(":", "-").replace("/", "-")
-        mitigation = "" if self.mitigation == "none" else f"-{self.mitigation}"
-        packing = "" if self.pack else "-unpacked"
-        return f"{spec}{mitigation}{packing}-n{self.n}"
-
-    def differences(self, other: "Settings") -> list[str]:
-        """The settings in which another one differs, for people."""
-        return [
-            f"{field.name}: {getattr(self, field.name)} -> {getattr(other, field.name)}"
-            for field in fields(self)
-            if getattr(self, field.name) != getattr(other, field.name)
-        ]
 
 
 @dataclass(frozen=True)
@@ -299,15 +246,22 @@ def opened(settings: Settings, spec: str | None = None) -> Backend | Device:
     )
 
 
-def restored(folder: Path) -> Plan:
+def restored(folder: Path, named: str | None = None) -> Plan:
     """The plan of a folder, as it was saved: nothing is transpiled or laid out anew.
 
+    Args:
+        folder: of an order.
+        named: the backend that the user names; one that is code (`python:`) is opened only then.
+
     Raises:
+        UsageError: the backend is code that the folder names, and nobody else.
         RunError: no order, a damaged one, or a generator that is not the one it was made of.
     """
     content, arrays = read_order(folder)
     try:
-        settings = Settings(**content["settings"])
+        settings = settings_of(content)
+        if not all(str(one["name"]).isdecimal() for one in content["jobs"]):
+            raise ValueError("a job's name is no number")
         snapshot = located(Path(content["snapshot"]), folder)
         parts = tuple(
             Part(
@@ -317,14 +271,21 @@ def restored(folder: Path) -> Plan:
             )
             for one in content["jobs"]
         )
+        for part in parts:
+            if part.order.backend != settings.backend and settings.backend != LEAST_BUSY:
+                raise ValueError(f"a job is for {part.order.backend}, not {settings.backend}")
         z, y, inputs, weights = (
             torch.from_numpy(arrays[name]) for name in ("z", "y", "inputs", "weights")
         )
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+    except (*UNREADABLE, UsageError) as error:
         raise damaged(folder, error) from error
     generator, about = load_snapshot(snapshot)
     spare_compilation(generator, settings.n)
-    now = circuit_call(generator, z, y)
+    try:
+        require_latents(generator, settings.n, z, y)
+        now = circuit_call(generator, z, y)
+    except UNREADABLE as error:
+        raise damaged(folder, error) from error
     same = now.inputs.shape == inputs.shape and now.weights.shape == weights.shape
     if not (
         same
@@ -337,9 +298,14 @@ def restored(folder: Path) -> Plan:
         )
     call = Call(now.layer, inputs, weights)
     spec = settings.backend
-    if spec == "ibm:least_busy" and content["device"]:  # the one that was, not the one that is now
+    if spec == LEAST_BUSY and content["device"]:  # the one that was, not the one that is now
         spec = content["device"]
     answered = all((folder / answer(part.name)).is_file() for part in parts)
+    if not (parts and answered) and spec.startswith(CODE) and spec != named:
+        raise UsageError(
+            f"{folder} was ordered from {spec}, which is code to be run, and code that a file "
+            f"names is not run unasked; if you trust it, repeat with --backend {spec}"
+        )
     backend = None if parts and answered else opened(settings, spec)
     return Plan(settings, folder, snapshot, generator, about, z, y, call, backend, parts, True)
 
@@ -348,47 +314,18 @@ def _continued(folder: Path, snapshot: Path, settings: Settings) -> Plan:
     """The saved plan, if it is one of these settings and this snapshot."""
     content, _ = read_order(folder)
     try:
-        before = Settings(**content["settings"])
+        before = settings_of(content)
         changed = before.differences(settings)
         if Path(content["snapshot"]).name != snapshot.name:
             changed.append(f"snapshot: {Path(content['snapshot']).name} -> {snapshot.name}")
-    except (KeyError, TypeError, AttributeError) as error:
+    except (*UNREADABLE, UsageError) as error:
         raise damaged(folder, error) from error
     if changed:
         raise UsageError(
             f"{folder} was ordered with other settings ({'; '.join(changed)}). Keep the old values "
             "to continue it, or choose another --out"
         )
-    return restored(folder)
-
-
-def located(snapshot: Path, folder: Path) -> Path:
-    """Where the snapshot of an order is: where it was, or beside a run that was moved whole."""
-    beside = folder.absolute().parent.parent / snapshot.name
-    return beside if not snapshot.exists() and beside.exists() else snapshot
-
-
-def read_order(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """What the two files hold; RunError where they are absent or damaged."""
-    if not (folder / ORDER).is_file():
-        raise RunError(
-            f"{folder} holds no {ORDER}; name a run with results of `hqgan hardware sample`, or "
-            "the folder of one of them"
-        )
-    try:
-        content = json.loads((folder / ORDER).read_text(encoding="utf-8"))
-        return content, load_arrays(folder / ARRAYS)
-    except (OSError, ValueError, KeyError, BadZipFile, EOFError) as error:
-        raise_if_of_the_machine(error, folder)
-        raise damaged(folder, error) from error
-
-
-def damaged(folder: Path, error: Exception) -> RunError:
-    """The refusal of a folder."""
-    return RunError(
-        f"the order in {folder} cannot be read ({error}); the journal in {folder.name}/jobs.jsonl "
-        "still names its jobs. Restore the folder from a copy, or choose another --out"
-    )
+    return restored(folder, settings.backend)
 
 
 def answer(part: str) -> str:

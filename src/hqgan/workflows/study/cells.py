@@ -160,7 +160,7 @@ class PoolCell(Cell):
 
     def is_there(self) -> bool:
         try:
-            with np.load(self.folder / POOL) as pool:
+            with np.load(self.folder / POOL, allow_pickle=False) as pool:
                 return {"images", "labels"} <= set(pool.files)
         except BadZipFile:
             return False
@@ -177,7 +177,7 @@ class PoolCell(Cell):
 
     def take(self, counts: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
         """The first images of each class: uint8 (n, S, S, 3) and labels; fewer where too few."""
-        with np.load(self.folder / POOL) as pool:
+        with np.load(self.folder / POOL, allow_pickle=False) as pool:
             images, labels = pool["images"], pool["labels"]
         chosen = first_of_each(labels, counts)
         return images[chosen], labels[chosen]

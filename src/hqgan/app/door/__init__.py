@@ -1,0 +1,1 @@
+"""What stands between the web and the page: connections, requests, visitors, queues, uploads."""
