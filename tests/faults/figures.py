@@ -24,6 +24,11 @@ BAD_INPUTS = (
     "test_hostile_",
     "test_nothing_",
 )
+# Modules whose tests are one fault each, and what they survived.
+ONE_EACH = {
+    "test_interrupts": "commands stopped by Ctrl-C: what there was is kept",
+    "test_processes": "worker processes and their parents ended by signals: nothing is lost",
+}
 # What is said of those that were tried, survived and lost.
 WORDS = {
     FAULTS: "faults injected {tried:,}, survived {survived:,}, lost {lost:,}",
@@ -62,16 +67,25 @@ def pytest_testnodedown(node: Any, error: object) -> None:
         node.config.stash[FIGURES][key].update(found)
 
 
+def reports(reporter: pytest.TerminalReporter, *outcomes: str) -> list[pytest.TestReport]:
+    """Of tests that ended so."""
+    found = [report for outcome in outcomes for report in reporter.stats.get(outcome, ())]
+    return [report for report in found if isinstance(report, pytest.TestReport)]
+
+
+def module(report: pytest.TestReport) -> str:
+    """The name of the module of a test, without folders."""
+    return report.nodeid.split("::")[0].rsplit("/", 1)[-1].removesuffix(".py")
+
+
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
     counted = config.stash[FIGURES]
-    broken = Counter(
-        kind(report.nodeid.split("::")[0].rsplit("/", 1)[-1].removesuffix(".py"))
-        for outcome in ("failed", "error")
-        for report in terminalreporter.stats.get(outcome, ())
-        if isinstance(report, pytest.TestReport)
-    )
+    for report in reports(terminalreporter, "passed"):
+        if report.when == "call" and "faults" in report.keywords and module(report) in ONE_EACH:
+            counted[FAULTS][ONE_EACH[module(report)]] += 1
+    broken = Counter(kind(module(one)) for one in reports(terminalreporter, "failed", "error"))
     if not any(counted.values()):
         return
     terminalreporter.section("what was tried, and survived")
