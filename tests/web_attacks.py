@@ -194,7 +194,9 @@ class Controls:
 
 
 def controls(page: Page, **options: Any) -> Controls:
-    return Controls.of(httpx.get(f"{page.address}/config", timeout=ANSWER, **options).json())
+    config = httpx.get(f"{page.address}/config", timeout=ANSWER, **options).json()
+    assert config["connect_heartbeat"]  # browsers say when a page is closed
+    return Controls.of(config)
 
 
 def join_body(event: tuple[int, int], session: str, data: list[Any]) -> dict[str, Any]:
@@ -226,7 +228,7 @@ class Got:
 
 
 class Visitor:
-    """Somebody with a browser of their own; close it with `await leave()`."""
+    """Somebody with a browser of their own, which `async with` closes."""
 
     def __init__(self, page: Page, session: str, source: str = "127.0.0.1"):
         few = httpx.Limits(max_keepalive_connections=0)
@@ -267,7 +269,10 @@ class Visitor:
     async def upload(self, content: bytes, name: str = "images.zip") -> httpx.Response:
         return await self.web.post(f"{API}/upload", files={"files": (name, content)})
 
-    async def leave(self) -> None:
+    async def __aenter__(self) -> "Visitor":
+        return self
+
+    async def __aexit__(self, *given: object) -> None:
         await self.web.aclose()
 
 
@@ -275,11 +280,8 @@ async def made_for(page: Page, buttons: Controls, wishes: list[list[Any]]) -> li
     """Orders of as many visitors at the same moment."""
 
     async def one(number: int, wish: list[Any]) -> Got:
-        visitor = Visitor(page, f"visitor-{number}-{time.monotonic_ns()}")
-        try:
+        async with Visitor(page, f"visitor-{number}-{time.monotonic_ns()}") as visitor:
             return await visitor.order(buttons.make, wish)
-        finally:
-            await visitor.leave()
 
     return await asyncio.gather(*(one(number, wish) for number, wish in enumerate(wishes)))
 

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 from PIL import Image
@@ -194,6 +193,17 @@ def test_pieces_without_end_are_cut_off_at_the_limit(page: Page) -> None:
     assert answer.seconds < SLACK
 
 
+def test_who_sends_on_after_a_refusal_still_hears_it(page: Page) -> None:
+    for length in (LARGEST, 20 * LARGEST):
+        kind = "Content-Type: multipart/form-data; boundary=x"
+        sent = request(
+            "POST", UPLOAD, kind, f"Content-Length: {length}", body=b"--y" + bytes(length)
+        )
+        answers = [attack(page, sent) for _ in range(10)]
+        assert {one.status for one in answers} <= {400, 413}
+        assert all(one.body.endswith(b'."}') for one in answers)
+
+
 ONE_FILE = form(("a.zip", b"PK"))
 NO_UPLOADS: dict[str, tuple[bytes, int]] = {
     "a thousand files": (form(*((f"{n}.zip", b"PK") for n in range(1000))), 400),
@@ -243,8 +253,7 @@ def a_zip() -> bytes:
 
 def test_an_upload_is_its_visitors_and_nobody_elses(page: Page, buttons: Controls) -> None:
     async def both() -> None:
-        owner, thief = Visitor(page, "owner"), Visitor(page, "thief")
-        try:
+        async with Visitor(page, "owner") as owner, Visitor(page, "thief") as thief:
             for visitor in (owner, thief):
                 await visitor.web.get("/")  # the cookie
             word = (await owner.upload(a_zip())).json()[0]
@@ -258,17 +267,13 @@ def test_an_upload_is_its_visitors_and_nobody_elses(page: Page, buttons: Control
             assert "2 classes" in str(looked.output) or "mel" in str(looked.output)
             again = await owner.order(buttons.upload, [file])
             assert again.status == 404  # it is deleted once it was looked at
-        finally:
-            await owner.leave()
-            await thief.leave()
 
     asyncio.run(both())
 
 
 def test_the_page_of_one_visitor_is_closed_to_others(page: Page, buttons: Controls) -> None:
     async def both() -> None:
-        owner, thief = Visitor(page, "own-page"), Visitor(page, "own-page")
-        try:
+        async with Visitor(page, "own-page") as owner, Visitor(page, "own-page") as thief:
             for visitor in (owner, thief):
                 await visitor.web.get("/")
             assert (await owner.order(buttons.make, images_wanted(1, 1))).output
@@ -280,9 +285,6 @@ def test_the_page_of_one_visitor_is_closed_to_others(page: Page, buttons: Contro
             used = await thief.order(buttons.make, images_wanted(1, 2))
             assert {one.status_code for one in (spied, closed, stopped)} == {403}
             assert used.status == 403
-        finally:
-            await owner.leave()
-            await thief.leave()
 
     asyncio.run(both())
 
@@ -354,12 +356,9 @@ def test_many_visitors_at_once_get_all_they_asked_for_and_each_their_own(
     page: Page, buttons: Controls, tmp_path: Path
 ) -> None:
     async def visit(number: int) -> tuple[float, list[bytes]]:
-        visitor = Visitor(page, f"many-{number}")
-        try:
+        async with Visitor(page, f"many-{number}") as visitor:
             got = await visitor.order(buttons.make, images_wanted(1, number, EVERY_CLASS))
             return got.seconds, await visitor.pictures(got)
-        finally:
-            await visitor.leave()
 
     async def together() -> list[tuple[float, list[bytes]]]:
         return await asyncio.gather(*(visit(number) for number in range(VISITORS)))
@@ -379,14 +378,9 @@ def test_many_visitors_at_once_get_all_they_asked_for_and_each_their_own(
     assert page.memory() - before < 200  # megabytes
 
 
-def test_browsers_are_asked_to_say_when_a_page_is_closed(page: Page) -> None:
-    assert httpx.get(f"{page.address}/config").json()["connect_heartbeat"] is True
-
-
 def test_one_page_cannot_fill_the_queue(page: Page, buttons: Controls) -> None:
     async def greedy() -> list[int]:
-        visitor = Visitor(page, "greedy")
-        try:
+        async with Visitor(page, "greedy") as visitor:
             body = join_body(buttons.walk, "greedy", ["mel", 0, 1, 16, 4.0, "exact", 1, ""])
             asked = [visitor.web.post(f"{API}/queue/join", json=body) for _ in range(40)]
             answers = await asyncio.gather(*asked)
@@ -395,7 +389,5 @@ def test_one_page_cannot_fill_the_queue(page: Page, buttons: Controls) -> None:
             assert all(one.headers["retry-after"] for one in refused)
             assert all(one.json()["detail"].endswith(".") for one in refused)
             return [one.status_code for one in answers]
-        finally:
-            await visitor.leave()
 
     assert asyncio.run(greedy()).count(429) >= 20

@@ -12,7 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -151,13 +151,12 @@ def test_slow_uploads_make_room_for_quick_ones(page: Page, figures: Counter[str]
     time.sleep(4)
 
     async def quick() -> list[int]:
-        visitors = [Visitor(page, f"quick-{number}", "127.0.2.9") for number in range(8)]
-        try:
+        async with AsyncExitStack() as stack:
+            visitors = [Visitor(page, f"quick-{number}", "127.0.2.9") for number in range(8)]
+            for one in visitors:
+                await stack.enter_async_context(one)
             answers = await asyncio.gather(*(one.upload(bytes(500_000)) for one in visitors))
             return [one.status_code for one in answers]
-        finally:
-            for one in visitors:
-                await one.leave()
 
     started = time.monotonic()
     assert asyncio.run(quick()) == [200] * 8
@@ -175,12 +174,9 @@ def test_a_flood_of_uploads_keeps_to_the_room_that_there_is(
     page: Page, figures: Counter[str]
 ) -> None:
     async def flood(number: int) -> list[int]:
-        visitor = Visitor(page, f"hoarder-{number}", f"127.0.3.{number + 1}")
-        try:
+        async with Visitor(page, f"hoarder-{number}", f"127.0.3.{number + 1}") as visitor:
             await visitor.web.get("/")
             return [(await visitor.upload(bytes(990_000))).status_code for _ in range(12)]
-        finally:
-            await visitor.leave()
 
     async def together() -> list[list[int]]:
         return await asyncio.gather(*(flood(number) for number in range(16)))

@@ -10,6 +10,7 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import numpy as np
@@ -86,8 +87,8 @@ def test_two_hundred_plain_pages_at_once_all_come_whole(
     whole = {path: one.body for path, one in answers.items()}
 
     async def visit(number: int) -> list[float]:
-        visitor, waits = Visitor(page, f"plain-{number}"), []
-        try:
+        waits = []
+        async with Visitor(page, f"plain-{number}") as visitor:
             for path in paths:
                 started = time.monotonic()
                 answer = await visitor.web.get(path)
@@ -95,8 +96,6 @@ def test_two_hundred_plain_pages_at_once_all_come_whole(
                 assert answer.status_code == 200
                 # A page holds what it was asked for by, and nothing else that differs.
                 assert len(answer.content) == pytest.approx(len(whole[path]), abs=200)
-        finally:
-            await visitor.leave()
         return waits
 
     async def together() -> list[list[float]]:
@@ -118,13 +117,10 @@ def test_two_hundred_visitors_get_their_own_images_in_fair_order(
     names = model.about.classes
 
     async def visit(number: int) -> tuple[Got, list[bytes]]:
-        visitor = Visitor(page, f"own-{number}")
         which = EVERY_CLASS if number < ALL_CLASSES else names[number % len(names)]
-        try:
+        async with Visitor(page, f"own-{number}") as visitor:
             got = await visitor.order(buttons.make, images_wanted(IMAGES, number, which))
             return got, await visitor.pictures(got)
-        finally:
-            await visitor.leave()
 
     async def together() -> list[tuple[Got, list[bytes]]]:
         return await asyncio.gather(*(visit(number) for number in range(VISITORS)))
@@ -172,14 +168,11 @@ def test_a_flood_beyond_the_queue_is_told_when_to_come_back_and_others_get_in(
     flood = REQUESTS_OF_ADDRESS + 150
 
     async def one(number: int, source: str) -> Got:
-        visitor = Visitor(page, f"flood-{source[-1]}-{number}", source)
-        try:
+        async with Visitor(page, f"flood-{source[-1]}-{number}", source) as visitor:
             # Walks of sixteen images: slow enough for a queue to grow.
             return await visitor.order(
                 buttons.walk, [names[number % 7], number, 1, 16, 4.0, "exact", 1, ""]
             )
-        finally:
-            await visitor.leave()
 
     async def others() -> list[Got]:
         await asyncio.sleep(3)
@@ -209,9 +202,12 @@ def test_a_greedy_page_waits_for_everybody_elses_first(
     page: Page, before: float, buttons: Controls
 ) -> None:
     async def both() -> tuple[float, float]:
-        greedy, late = Visitor(page, "greedy-one"), [Visitor(page, f"late-{n}") for n in range(10)]
         walk = ["mel", 0, 1, 16, 4.0, "exact", 1, ""]
-        try:
+        async with AsyncExitStack() as stack:
+            greedy, *late = [
+                await stack.enter_async_context(Visitor(page, name))
+                for name in ("greedy-one", *(f"late-{number}" for number in range(10)))
+            ]
             for seed in range(8):
                 body = join_body(buttons.walk, "greedy-one", ["mel", seed, *walk[2:]])
                 await greedy.web.post(f"{API}/queue/join", json=body)
@@ -221,9 +217,6 @@ def test_a_greedy_page_waits_for_everybody_elses_first(
             others = time.monotonic() - started
             await last
             return others, time.monotonic() - started
-        finally:
-            for one in (greedy, *late):
-                await one.leave()
 
     others, greedy = asyncio.run(both())
     assert others < greedy

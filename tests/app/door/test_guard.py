@@ -85,7 +85,8 @@ def asked(
     }
     guard = a_guard(page, hosts)
     asyncio.run(guard(scope, receive, send))
-    start, answer = sent
+    start, answer, *end = sent
+    assert [one["body"] for one in end] in ([], [b""])
     content = json.loads(answer["body"])
     return start["status"], content, dict(start["headers"]), reached[0] if reached else None
 

@@ -88,7 +88,13 @@ class Guard:
             if scope["type"] == "lifespan":
                 await self.app(scope, receive, send)
             return
-        started = False
+        started, arrived = False, False
+
+        async def receiving() -> Message:
+            nonlocal arrived
+            message = await receive()
+            arrived = arrived or not message.get("more_body", False)
+            return message
 
         async def sending(message: Message) -> None:
             nonlocal started
@@ -96,10 +102,10 @@ class Guard:
             await send(message)
 
         try:
-            await self.answered(scope, receive, sending)
+            await self.answered(scope, receiving, sending)
         except Refused as refusal:
             if not started:
-                await refuse(send, refusal)
+                await refuse(send, refusal, None if arrived else receive)
 
     async def answered(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or raise Refused."""

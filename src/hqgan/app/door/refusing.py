@@ -1,7 +1,9 @@
 """Answers that are sentences: what the page refuses, and what Gradio's own errors become."""
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from typing import Any
 
 Message = MutableMapping[str, Any]
@@ -33,6 +35,7 @@ SENTENCES = {
     422: "The page cannot make sense of this request.",
     503: "The page is busy; please try again in a moment.",
 }
+LINGER = 2.0  # seconds
 FAILED = "Something went wrong on the server. Its log has the details; please try again."
 
 
@@ -51,25 +54,45 @@ class Refused(Exception):
 
 
 async def answer(
-    send: Send, status: int, content: object, more: list[tuple[bytes, bytes]] | None = None
+    send: Send,
+    status: int,
+    content: object,
+    more: list[tuple[bytes, bytes]] | None = None,
+    rest: Receive | None = None,
 ) -> None:
-    """Answer with JSON, and the page's rules for browsers."""
+    """Answer with JSON, and the page's rules for browsers.
+
+    Args:
+        send: where the answer goes.
+        status: of HTTP.
+        content: becomes the JSON.
+        more: headers.
+        rest: what still comes of the request; it is thrown away for `LINGER` seconds, for a
+            connection that is closed while its sender sends loses the answer.
+    """
     body = json.dumps(content).encode()
     headers = [(b"content-type", b"application/json"), *HEADERS, *(more or [])]
     headers.append((b"content-length", str(len(body)).encode()))
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": body, "more_body": rest is not None})
+    if rest is not None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINGER):
+                while (message := await rest())["type"] == "http.request":
+                    if not message.get("more_body", False):
+                        break
+        await send({"type": "http.response.body", "body": b""})
 
 
-async def refuse(send: Send, refusal: Refused) -> None:
-    """Answer with a sentence, where Gradio's pages look for one; the connection is closed.
+async def refuse(send: Send, refusal: Refused, rest: Receive | None = None) -> None:
+    """Answer with a sentence, where Gradio's pages look for one, and close the connection.
 
-    What may still come of the request is not waited for.
+    `rest` as of `answer`.
     """
     more = [(b"connection", b"close")]
     if refusal.retry is not None:
         more.append((b"retry-after", str(max(1, round(refusal.retry))).encode()))
-    await answer(send, refusal.status, {"detail": refusal.text}, more)
+    await answer(send, refusal.status, {"detail": refusal.text}, more, rest)
 
 
 def ruled(send: Send, cookie: bytes | None = None) -> Send:
