@@ -85,8 +85,9 @@ layers: $(VENV)/.dev  ## the dependency direction between the packages
 slow: $(VENV)/.dev  ## tests marked slow
 	$(PYTEST) $(PARALLEL) -m "slow and not (faults or browser or cluster or gpu or hardware or oracle)" $(OR_NONE)
 
+# Each test has folders of its own, so that they go wherever there is room; the long ones are few.
 faults: $(VENV)/.dev  ## tests marked faults: kills, full disks, bad input; prints how many of each (half an hour)
-	KILLS=$(KILLS) $(PYTEST) -m faults $(OR_NONE)
+	KILLS=$(KILLS) $(PYTEST) -n $(WORKERS) --dist worksteal -m faults $(OR_NONE)
 
 oracles: $(ORACLE)/.done  ## tests against tools that need torchvision, in an environment of their own
 	OMP_NUM_THREADS=1 $(ORACLE)/bin/python -m pytest -m oracle $(OR_NONE)

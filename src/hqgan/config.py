@@ -6,6 +6,7 @@ Unknown keys are errors.
 """
 
 import copy
+import difflib
 import os
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -111,7 +112,7 @@ def load_config(
         raise UsageError(f"--set preset={values['preset']} comes too late: use --preset instead")
     if isinstance(values.get("data"), dict):
         values["data"].setdefault("path", os.environ.get("HQGAN_DATA") or "embedded")
-    return validate(values)
+    return validated(Config, values, f"configuration of {file}" if file else "configuration")
 
 
 def own_settings(assignments: Sequence[str], preset: str) -> list[str]:
@@ -139,14 +140,14 @@ def validated(model: type[Model], values: Mapping[str, Any], what: str) -> Model
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        known = known_keys(model)
         raise UsageError(
-            f"the {what} is wrong: " + "; ".join(explain(e, known) for e in error.errors())
+            f"the {what} is wrong: " + "; ".join(explain(e, model) for e in error.errors())
         ) from error
 
 
-def explain(error: Mapping[str, Any], known: Sequence[str]) -> str:
-    """One pydantic error as a phrase with the key, the value seen and what is expected."""
+def explain(error: Mapping[str, Any], top: type[BaseModel]) -> str:
+    """One pydantic error of a `top` as a phrase: the key, the value seen and what is expected."""
+    known = known_keys(top)
     place = [str(part) for part in error["loc"]]
     part = place[0] if place else ""
     # Between a union's key and the key in it pydantic names the member.
@@ -155,7 +156,9 @@ def explain(error: Mapping[str, Any], known: Sequence[str]) -> str:
     if error["type"] == "extra_forbidden":
         if key in known:
             return f"key {key!r} is not one of the {part} {model!r}"
-        return f"unknown key {key!r}.{did_you_mean(key, known)}"
+        near = difflib.get_close_matches(place[-1], siblings(top, error["loc"]), n=1)
+        right = ".".join([*place[:-1], *near])
+        return f"unknown key {key!r}.{did_you_mean(key, [right] if near else known)}"
     if error["type"] == "union_tag_not_found":
         stray = [name for name in error["input"] if f"{key}.{name}" not in known]
         unknown = [f"unknown key {key}.{name}.{did_you_mean(name, ['name'])}" for name in stray]
@@ -181,6 +184,28 @@ def known_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
         for section in sections(field.annotation):
             keys += known_keys(section, f"{prefix}{name}.")
     return keys
+
+
+def siblings(top: type[BaseModel], place: Sequence[str | int]) -> list[str]:
+    """The keys that may stand where a pydantic error says that one should not.
+
+    A part of `place` is a key, the member of a union, a name that the user chose or a number.
+    """
+    here = [top]
+    for part in place[:-1]:
+        below = [one.model_fields[str(part)] for one in here if part in one.model_fields]
+        if below:
+            here = [section for field in below for section in sections(field.annotation)]
+        else:
+            members = [one for one in here if part in names_of(one)]
+            here = members or here
+    return [name for one in here for name in one.model_fields]
+
+
+def names_of(section: type[BaseModel]) -> tuple[Any, ...]:
+    """What the key `name` of a member of a union may be."""
+    field = section.model_fields.get("name")
+    return get_args(field.annotation) if field else ()
 
 
 def sections(annotation: Any) -> list[type[BaseModel]]:

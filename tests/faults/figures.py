@@ -2,9 +2,10 @@
 
 A test adds to `figures` what has just been survived, under a name of its own choice:
 `figures["full disks: a sentence"] += 1`. Names that begin with a space are parts of the row above,
-those that begin with "requests" are requests of the web page; the rest are bad inputs in modules
-whose names begin as `BAD_INPUTS` do, faults in all others. A test ends at the first thing that is
-not survived, so each one that fails has lost one.
+those with "requests served" in them are requests of the web page, and those that end with MB are no
+numbers of anything; the rest are bad inputs in modules whose names begin as `BAD_INPUTS` do, faults
+in all others. A test ends at the first thing that is not survived, so each one that fails has lost
+one.
 """
 
 import time
@@ -24,6 +25,12 @@ BAD_INPUTS = (
     "test_hostile_",
     "test_nothing_",
 )
+LOAD, SERVED = "test_web_load", "requests served"
+# Modules whose tests are one fault each, and what they survived.
+ONE_EACH = {
+    "test_interrupts": "commands stopped by Ctrl-C: what there was is kept",
+    "test_processes": "worker processes and their parents ended by signals: nothing is lost",
+}
 # What is said of those that were tried, survived and lost.
 WORDS = {
     FAULTS: "faults injected {tried:,}, survived {survived:,}, lost {lost:,}",
@@ -34,7 +41,18 @@ WORDS = {
 
 def kind(module: str) -> str:
     """Of what is counted in a module, by its name without folders."""
+    if module == LOAD:
+        return REQUESTS
     return INPUTS if module.startswith(BAD_INPUTS) else FAULTS
+
+
+def summed(name: str, key: str) -> str | None:
+    """The kind that a row counts for; None for parts of other rows, and for what is no number."""
+    if name.startswith(" ") or name.endswith("MB"):
+        return None
+    if SERVED in name:
+        return REQUESTS
+    return FAULTS if key == REQUESTS else key
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -62,16 +80,25 @@ def pytest_testnodedown(node: Any, error: object) -> None:
         node.config.stash[FIGURES][key].update(found)
 
 
+def reports(reporter: pytest.TerminalReporter, *outcomes: str) -> list[pytest.TestReport]:
+    """Of tests that ended so."""
+    found = [report for outcome in outcomes for report in reporter.stats.get(outcome, ())]
+    return [report for report in found if isinstance(report, pytest.TestReport)]
+
+
+def module(report: pytest.TestReport) -> str:
+    """The name of the module of a test, without folders."""
+    return report.nodeid.split("::")[0].rsplit("/", 1)[-1].removesuffix(".py")
+
+
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
     counted = config.stash[FIGURES]
-    broken = Counter(
-        kind(report.nodeid.split("::")[0].rsplit("/", 1)[-1].removesuffix(".py"))
-        for outcome in ("failed", "error")
-        for report in terminalreporter.stats.get(outcome, ())
-        if isinstance(report, pytest.TestReport)
-    )
+    for report in reports(terminalreporter, "passed"):
+        if report.when == "call" and "faults" in report.keywords and module(report) in ONE_EACH:
+            counted[FAULTS][ONE_EACH[module(report)]] += 1
+    broken = Counter(kind(module(one)) for one in reports(terminalreporter, "failed", "error"))
     if not any(counted.values()):
         return
     terminalreporter.section("what was tried, and survived")
@@ -79,8 +106,8 @@ def pytest_terminal_summary(
     for key in WORDS:
         for name, count in counted[key].items():
             terminalreporter.line(f"{count:9,}  {name}")
-            if not name.startswith(" "):
-                survived[REQUESTS if name.startswith(REQUESTS) else key] += count
+            if (of := summed(name, key)) is not None:
+                survived[of] += count
     for key, words in WORDS.items():
         lost = broken[key]
         if tried := survived[key] + lost:

@@ -156,6 +156,7 @@ def test_a_state_that_no_job_has_pays_nothing_again(
     figures["states of nonsense: one job"] += 1
 
 
+@pytest.mark.faults
 def test_no_edit_of_a_journal_voids_the_ceiling(
     run: Path, service: FakeRuntime, tmp_path: Path, figures: Counter[str]
 ) -> None:
@@ -196,6 +197,7 @@ def edits(content: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         yield "bill", {**content, "jobs": [{**job, "order": {**job["order"], "bill": bill}}]}
 
 
+@pytest.mark.faults
 def test_an_edited_order_sends_nothing_beyond_the_ceiling(
     run: Path, service: FakeRuntime, tmp_path: Path, figures: Counter[str], monkeypatch
 ) -> None:

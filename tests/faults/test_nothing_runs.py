@@ -5,7 +5,8 @@ import io
 import pickle
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -50,12 +51,22 @@ REASONS = {
 SECURE = {"pickle.loads", "yaml.load", *NEEDS}
 
 
-def calls() -> Iterator[tuple[str, str, ast.Call]]:
-    """Every call in the source: file, dotted name, node."""
-    for file in sorted(SOURCE.rglob("*.py")):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call):
-                yield file.relative_to(SOURCE).as_posix(), ast.unparse(node.func), node
+@cache
+def nodes() -> tuple[tuple[str, ast.Call | ast.Constant], ...]:
+    """Every call and every constant in the source, with its file."""
+    return tuple(
+        (file.relative_to(SOURCE).as_posix(), node)
+        for file in sorted(SOURCE.rglob("*.py"))
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call | ast.Constant)
+    )
+
+
+@cache
+def calls() -> tuple[tuple[str, str, ast.Call], ...]:
+    """Every call: file, dotted name, node."""
+    found = ((file, node) for file, node in nodes() if isinstance(node, ast.Call))
+    return tuple((file, ast.unparse(node.func), node) for file, node in found)
 
 
 def test_no_source_calls_what_runs_what_it_reads() -> None:
@@ -97,13 +108,12 @@ def test_no_shell_is_started_and_no_certificate_ignored() -> None:
 
 
 def test_nothing_is_downloaded_by_plain_http() -> None:
-    for file in sorted(SOURCE.rglob("*.py")):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                text = node.value
-                plain = "http://" in text and "http://www.w3.org/" not in text
-                # What `hqgan app` says of its own address.
-                assert not plain or file.name == "serving.py", f"{file}:{node.lineno} {text!r:.80}"
+    for file, node in nodes():
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            text = node.value
+            plain = "http://" in text and "http://www.w3.org/" not in text
+            # What `hqgan app` says of its own address.
+            assert not plain or file == "app/serving.py", f"{file}:{node.lineno} {text!r:.80}"
 
 
 def pickled(canary: Path) -> bytes:

@@ -1,5 +1,6 @@
 """Of several processes one dies, or its owner did: the rest ends in words, and nothing is lost."""
 
+import multiprocessing
 import os
 import random
 import signal
@@ -13,14 +14,20 @@ import pytest
 
 from faults.canonical import contents
 from faults.commands import Place, training
+from hqgan.errors import shortage
 from hqgan.training.runs import LOCK, acquire
+from hqgan.workflows.cell import Cell, Recipe, run_cell
+from hqgan.workflows.executor import Executor, run_all
+from small_runs import tiny_config
+from small_tasks import starve
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
 TESTS = Path(__file__).parents[1]
 PROCESSES = 2
 PATIENCE = 120  # seconds
-ROUNDS = 5
+ROUNDS = 3
+MORE = 16 << 20  # bytes of memory, too few to train
 
 # Holds the lock of a folder, says so, and sleeps.
 HOLDER = """
@@ -114,3 +121,58 @@ def test_the_lock_of_a_killed_owner_is_free_at_once(tmp_path: Path, figures: Cou
         owner.stdout.close()
         acquire(lock).close()
         figures["locks of killed owners: free at once"] += 1
+
+
+def test_a_lock_from_before_a_reboot_is_free_whoever_has_its_number_now(
+    tmp_path: Path, figures: Counter[str]
+) -> None:
+    """It is held by the system, for a process that lives, and not by what stands in the file."""
+    lock = tmp_path / LOCK
+    for number in (os.getpid(), os.getppid(), 1, 2**22):
+        lock.write_text(f"{number}\n")
+        os.utime(lock, (0, 0))
+        acquire(lock).close()
+        figures["locks left behind by another life of the machine: free"] += 1
+
+
+def test_a_lock_that_was_removed_meanwhile_is_not_held(
+    tmp_path: Path, figures: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its holder removes it between our opening it and our locking it: the next one is ours."""
+    import fcntl
+
+    lock, real = tmp_path / LOCK, fcntl.flock
+
+    def flock(file: object, how: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", real)
+        lock.unlink()
+        real(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with acquire(lock), pytest.raises(Exception, match="another process"):
+        acquire(lock)
+    figures["locks removed while they were waited for: made anew"] += 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the address space")
+def test_a_worker_whose_memory_is_used_up_says_so_and_loses_nothing(
+    place: Place, figures: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error comes to its parent as a sentence, or the worker dies as of a kill."""
+    folder = place.folder / "starved"
+    config = tiny_config(0.032, "generator.twin=zeros", data=place.data)
+    recipe = Recipe(split="val", n=12, curve_n=12, extractor="tiny", seed=0)
+    made = [folder / name for name in ("first", "second")]
+    cells = [Cell("twin-zeros", config, str(place.data), None, one, one, recipe) for one in made]
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("HQGAN_TEST_MEMORY", str(MORE))
+    with pytest.raises(Exception) as met:  # which one is asked below
+        list(run_all(starve, cells, Executor("processes", 2)))
+    said = shortage(met.value) or str(met.value)
+    assert "memory" in said or "was killed by" in said, said
+    assert not multiprocessing.active_children()
+    list(run_all(run_cell, cells, Executor("processes", 2)))
+    first, second = map(contents, made)
+    assert first == second
+    assert "state.pt" in first
+    figures["workers without memory: a sentence, and the same result afterwards"] += 1

@@ -16,11 +16,11 @@ from PIL import Image
 from hqgan import cli
 from hqgan.data import load_dataset, open_source
 from hqgan.errors import DataError, HqganError, RunError, UsageError
+from hqgan.foreign import in_markdown
 from hqgan.training import Callbacks, train
 from hqgan.training.loop import Interrupted
 from hqgan.workflows import sample
 from hqgan.workflows.augment import Augmented, augment
-from hqgan.workflows.dataset_card import in_table
 from small_images import write_csv, write_picture
 from small_runs import CLASSES, NARROW, SIZE, fingerprint, tiny_config, write_folders
 
@@ -251,7 +251,7 @@ def test_other_settings_of_the_generator_are_not_taken_for_a_finished_job(
 
 
 def test_names_of_classes_cannot_break_the_card() -> None:
-    assert in_table("<b>a|b\n") == "&lt;b&gt;a\\|b "
+    assert in_markdown("<b>a|b\n") == "&lt;b&gt;a\\|b"
 
 
 def test_a_generator_is_trained_beside_the_data_set_and_its_training_continues(

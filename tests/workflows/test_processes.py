@@ -109,7 +109,9 @@ def test_a_killed_worker_is_told_and_the_other_saves_its_state(
 
     killer = Thread(target=kill)
     killer.start()
-    with pytest.raises(HqganError, match=r"seed\d was killed by SIGKILL.*same command continues"):
+    with pytest.raises(
+        HqganError, match=r"seed\d was killed by SIGKILL, as .* memory runs out.*same"
+    ):
         list(run_all(run_cell, tasks, Executor("processes", 2), Callbacks(message=said.append)))
     killer.join()
     assert not multiprocessing.active_children()

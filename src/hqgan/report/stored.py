@@ -15,7 +15,7 @@ from hqgan.evaluation.probes import Probe
 from hqgan.reading import read_json
 from hqgan.workflows.hardware import Hardware, NoiseStudy
 from hqgan.workflows.hardware.arrays import load_arrays
-from hqgan.workflows.hardware.results import Compared
+from hqgan.workflows.hardware.results import EXACT, Compared
 from hqgan.workflows.hardware.sample import ERRORS, IMAGES, VALUES
 from hqgan.workflows.hardware.study import Studied
 from hqgan.workflows.study import StudyResult
@@ -48,7 +48,10 @@ def read_hardware(folder: Path) -> Hardware:
         values = load_arrays(folder / VALUES) if (folder / VALUES).is_file() else {}
         values.pop(ERRORS, None)
     with readable(file):
-        examples = read_grid(folder / IMAGES, len(plain["sources"]))
+        names = [one["name"] for one in plain["sources"]]
+        if len(names) < 2 or names[0] != EXACT:
+            raise ValueError(f"sources are {names!r:.80}, expected {EXACT} and at least one other")
+        examples = read_grid(folder / IMAGES, len(names))
         named = {"folder": folder, "device": plain["backend"], "values": values}
         return built(Hardware, plain | named | {"compared": compared(plain, examples)})
 

@@ -9,11 +9,11 @@
 | `hqgan hardware sample`, `collect`, `study` | sample.py, collect.py, study.py |
 """
 
+from hqgan.workflows.hardware.asked import Settings as Settings
 from hqgan.workflows.hardware.collect import collect as collect
 from hqgan.workflows.hardware.jobs import require_affordable as require_affordable
 from hqgan.workflows.hardware.journal import JOBS as JOBS
 from hqgan.workflows.hardware.judging import reference_of as reference_of
-from hqgan.workflows.hardware.plan import Settings as Settings
 from hqgan.workflows.hardware.plan import folder_of as folder_of
 from hqgan.workflows.hardware.plan import plan as plan
 from hqgan.workflows.hardware.results import Source as Source

@@ -6,7 +6,7 @@ order.npz     latents and classes, the circuits' inputs and weights, the angles 
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from hqgan.pretrained import is_packaged
 from hqgan.quantum.backends import Backend, Device, Order, open_backend
 from hqgan.training.runs import LOCK, write_atomically
 from hqgan.workflows.hardware.arrays import save_arrays
+from hqgan.workflows.hardware.asked import MODELS, Settings, settings_of
 from hqgan.workflows.hardware.capture import Call, circuit_call, require_simulable
 from hqgan.workflows.hardware.order_files import (
     ARRAYS,
@@ -32,72 +33,10 @@ from hqgan.workflows.hardware.order_files import (
 from hqgan.workflows.sample import class_mix, spare_compilation
 
 FOLDER = "hardware"  # in a run
-MOST_IMAGES = 10_000
 SHOTS = 4096  # of a circuit in a basis, where a device is not told otherwise
-MODELS = ("noise:", "aer:")  # what computes values here, and sends nothing
 LEAST_BUSY = "ibm:least_busy"
 CODE = "python:"  # before the name of a function that is imported and called
 SAME_ANGLES = 1e-3  # radians; float32 sums are rounded otherwise on another machine
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What decides the values; the same settings continue, others are refused.
-
-    Args:
-        backend: a spec of `hqgan.quantum.backends.SPECS`.
-        n: images.
-        shots: measurements of each circuit in each basis; None is the backend's default.
-        mitigation: of a device, see `open_backend`.
-        pack: whether a device runs circuits side by side.
-        noise_model: spec of one to compare with; None for none.
-        images_per_job: a device's job takes at most so many; None is all.
-        seed: of latents, transpiler and simulated shots.
-        data: whose class mix the images have, and what they are compared with; None for neither.
-        label: the column of `data` used as class.
-    """
-
-    backend: str
-    n: int
-    shots: int | None = None
-    mitigation: str = "none"
-    pack: bool = True
-    noise_model: str | None = None
-    images_per_job: int | None = None
-    seed: int = 0
-    data: str | None = None
-    label: str | None = None
-
-    def __post_init__(self) -> None:
-        for name, value, most in (
-            ("n", self.n, MOST_IMAGES),
-            ("shots", self.shots, None),
-            ("images-per-job", self.images_per_job, None),
-        ):
-            if value is not None and (value < 1 or value > (most or value)):
-                reach = f"a number from 1 to {most:,}" if most else "at least 1"
-                raise UsageError(f"--{name} is {value}, but must be {reach}")
-        if self.noise_model is not None and not self.noise_model.startswith(MODELS):
-            raise UsageError(
-                f"--noise-model is {self.noise_model}, but must be noise:fake_NAME or "
-                "aer:fake_NAME; a device goes to --backend"
-            )
-
-    @property
-    def name(self) -> str:
-        """Of the folder of results."""
-        spec = self.backend.replace(":", "-").replace("/", "-")
-        mitigation = "" if self.mitigation == "none" else f"-{self.mitigation}"
-        packing = "" if self.pack else "-unpacked"
-        return f"{spec}{mitigation}{packing}-n{self.n}"
-
-    def differences(self, other: "Settings") -> list[str]:
-        """The settings in which another one differs, for people."""
-        return [
-            f"{field.name}: {getattr(self, field.name)} -> {getattr(other, field.name)}"
-            for field in fields(self)
-            if getattr(self, field.name) != getattr(other, field.name)
-        ]
 
 
 @dataclass(frozen=True)
@@ -320,9 +259,7 @@ def restored(folder: Path, named: str | None = None) -> Plan:
     """
     content, arrays = read_order(folder)
     try:
-        settings = Settings(**content["settings"])
-        if not isinstance(settings.backend, str):
-            raise TypeError(f"backend is {settings.backend!r:.40}")
+        settings = settings_of(content)
         if not all(str(one["name"]).isdecimal() for one in content["jobs"]):
             raise ValueError("a job's name is no number")
         snapshot = located(Path(content["snapshot"]), folder)
@@ -377,7 +314,7 @@ def _continued(folder: Path, snapshot: Path, settings: Settings) -> Plan:
     """The saved plan, if it is one of these settings and this snapshot."""
     content, _ = read_order(folder)
     try:
-        before = Settings(**content["settings"])
+        before = settings_of(content)
         changed = before.differences(settings)
         if Path(content["snapshot"]).name != snapshot.name:
             changed.append(f"snapshot: {Path(content['snapshot']).name} -> {snapshot.name}")

@@ -21,12 +21,13 @@ from hqgan.evaluation import Extractor
 from hqgan.quantum import simulate
 from hqgan.quantum.statevector import Run
 from hqgan.workflows.hardware.arrays import load_arrays, save_arrays
+from hqgan.workflows.hardware.asked import Settings
 from hqgan.workflows.hardware.capture import Call
 from hqgan.workflows.hardware.jobs import CEILING, Message, fetch
 from hqgan.workflows.hardware.journal import Journal, journal
 from hqgan.workflows.hardware.judging import Reference
 from hqgan.workflows.hardware.order_files import ORDER
-from hqgan.workflows.hardware.plan import SHOTS, Plan, Settings, opened
+from hqgan.workflows.hardware.plan import SHOTS, Plan, opened
 from hqgan.workflows.hardware.results import EXACT, Compared, Given, Source, compare
 
 VALUES, IMAGES = "values.npz", "images.png"
