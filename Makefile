@@ -132,7 +132,7 @@ lock: $(VENV)/.core  ## write .ci/lock anew: the versions of constraints.txt wit
 # Both run with warnings as warnings: an old package may find a new one's deprecations, and that is not ours to mend.
 SUPPORTED = OMP_NUM_THREADS=1 $(1)/bin/python -m pytest $(PARALLEL) -o filterwarnings=default -m "not ($(MARKED))"
 
-lowest: $(LOWEST)/.done  ## the tests of `make test` on the lowest versions of pyproject.toml (torch with CUDA: 6 GB)
+lowest: $(LOWEST)/.done  ## the tests of `make test` on the lowest versions that pyproject.toml allows
 	$(call SUPPORTED,$(LOWEST))
 
 highest: $(HIGHEST)/.done  ## the same on the newest versions that pip finds, constraints.txt ignored
@@ -211,7 +211,7 @@ $(ORACLE)/.done: $(VENV)/.dev | $(ORACLE)/bin/pip
 
 # What of pyproject.toml names no lower bound, and what these bring, is the newest that goes with them.
 $(LOWEST)/.done: pyproject.toml .ci/lowest.py | $(LOWEST)/bin/pip
-	@echo "installing the lowest versions into $(LOWEST), torch with its CUDA libraries: some minutes"
+	@echo "installing the lowest versions into $(LOWEST): some minutes"
 	$(LOWEST)/bin/python .ci/lowest.py $(TESTED) > $(LOWEST)/lowest.txt
 	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --only-binary=:all: -r $(LOWEST)/lowest.txt
 	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
