@@ -85,7 +85,7 @@ def a_page_under_attack(folder: Path, *arguments: str, **variables: str) -> Iter
         yield Page(int(found[1]), process, temporary, log)
         if process.poll() is None:
             process.terminate()
-        assert process.wait(END) == 0, log.read_text()
+        assert process.wait(END) == 0, (process.returncode, log.read_text())
         said, traced, rest = log.read_text().partition("Traceback")
         assert not traced, said[-500:] + traced + rest[:1500] + " ... " + rest[-3000:]
         assert len(log.read_text().splitlines()) < 20, log.read_text()  # nor is it filled

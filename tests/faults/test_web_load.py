@@ -107,7 +107,7 @@ def test_two_hundred_plain_pages_at_once_all_come_whole(
     assert len(waits) == VISITORS * len(paths)
     assert total < PLAIN
     worst_of(figures, "the longest wait for a plain page", max(waits))
-    figures["requests of plain pages, 200 visitors at once"] += len(waits)
+    figures["requests served: plain pages, 200 visitors at once"] += len(waits)
 
 
 def test_two_hundred_visitors_get_their_own_images_in_fair_order(
@@ -139,7 +139,7 @@ def test_two_hundred_visitors_get_their_own_images_in_fair_order(
     waits = sorted(got.seconds for got, _ in answers)
     assert waits[-1] < LONGEST
     assert waits[-1] < FAIR * statistics.median(waits)
-    figures["requests for images, 200 visitors at once: each its own, bit for bit"] += sum(
+    figures["requests served: images, 200 visitors at once, each its own bit for bit"] += sum(
         2 + len(pictures) for _, pictures in answers
     )
     worst_of(figures, "the longest wait for 4 images", waits[-1])
@@ -154,7 +154,7 @@ def test_memory_is_bounded_however_many_come(
         wishes = [images_wanted(IMAGES, 1000 * wave + n) for n in range(VISITORS)]
         answers = asyncio.run(made_for(page, buttons, wishes))
         assert all(one.status == 200 and one.output for one in answers)
-        figures["requests for images in further waves of 200 visitors"] += 2 * len(answers)
+        figures["requests served: images, further waves of 200 visitors"] += 2 * len(answers)
         seen.append(page.memory())
     assert page.peak() - before < MEGABYTES, seen
     assert seen[-1] - seen[-2] < 60, seen  # as many sessions as are kept: no more is needed
@@ -192,7 +192,7 @@ def test_a_flood_beyond_the_queue_is_told_when_to_come_back_and_others_get_in(
     assert len(refused) >= 100
     assert all(got.status == 200 and got.output for got in quiet)
     figures["orders beyond the queue: refused in a sentence with Retry-After"] += len(refused)
-    figures["requests of a flood, and of others during it"] += 2 * (
+    figures["requests served: a flood, and others during it"] += 2 * (
         len(loud) - len(refused) + len(quiet)
     )
     worst_of(figures, "the longest wait of others for 16 images", max(got.seconds for got in quiet))
