@@ -68,7 +68,9 @@ class Server:
         assert self.process.stdin
         assert self.process.stdout
         print(json.dumps(request), file=self.process.stdin, flush=True)
-        answer = json.loads(self.process.stdout.readline())
+        line = self.process.stdout.readline()
+        assert line, f"the server itself has left with {self.process.wait()}"
+        answer = json.loads(line)
         return Answer(**answer, log=log.read_text(errors="replace"))
 
     def finish(self, arguments: Sequence[str], watched: Path, **more: Any) -> Answer:
