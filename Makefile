@@ -47,7 +47,7 @@ MARKED := slow or faults or browser or cluster or gpu or hardware or oracle
 OR_NONE := || { status=$$?; test $$status -eq 5; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types layers slow faults oracles cluster browser docs notebook screenshots figure \
+.PHONY: help demo test coverage check lint types layers slow faults oracles cluster browser docs notebook screenshots figure \
 	bench tables constraints lock lowest highest audit sbom dist mutants clean
 
 help:  ## list the targets
@@ -56,11 +56,14 @@ help:  ## list the targets
 demo: $(VENV)/.core  ## train a small model on built-in images and measure it (5 minutes once installed)
 	$(VENV)/bin/hqgan demo
 
-# Which lines ran, subprocesses counted in; measured here alone, so that a single test is run at its own speed.
+test: $(VENV)/.dev  ## all tests but the marked ones
+	$(PYTEST) $(PARALLEL) -m "not ($(MARKED))"
+
+# Which lines ran, subprocesses counted in; measured here alone, so that tests run at their own speed elsewhere.
 COVERAGE := COVERAGE_FILE=$(CURDIR)/.coverage/data $(VENV)/bin/coverage
 LEAST_COVERED := 15
 
-test: $(VENV)/.dev  ## all tests but the marked ones; fails where they run less than 90 % of the lines of src/
+coverage: $(VENV)/.dev  ## the same; fails where they run less than 90 % of the lines of src/
 	@rm -rf .coverage && mkdir .coverage
 	OMP_NUM_THREADS=1 $(COVERAGE) run -m pytest $(PARALLEL) -m "not ($(MARKED))"
 	@$(COVERAGE) combine --quiet

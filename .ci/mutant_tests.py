@@ -65,12 +65,20 @@ LIKELY = {
     "jobs/ibm": ["ibm", "jobs"],
     "jobs/": ["jobs", "mitigation", "layout", "ibm", "backends"],
     "kernel/threads": ["kernel_threads"],
-    "kernel/": ["kernel", "kernel_threads"],
+    "kernel/": ["kernel_choices", "kernel", "kernel_threads"],
 }
 METRICS = "tests/evaluation/test_metrics.py"
-# Within the tests of the kernel: those that compile the least.
+# Within the tests of the kernel: what compiles nothing, and then each time little more.
 FIRST = (
+    "refused",
+    "refuses_double",
+    "are_called",
+    "equal_keys",
+    "real_arithmetic",
+    "explained_once",
     "test_angles_of_any_size",
+    "test_batches_of_any_size[1-1-complex]",
+    "test_batches_of_any_size[1-1-real]",
     "test_batches_of_any_size",
     "test_rotations_about_z",
     "test_post_selection",
@@ -108,7 +116,7 @@ def load_what_is_heavy() -> None:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a mutant: `kind` is failed, hung, crashed or passed."""
+    """What came of a mutant: `kind` is failed, hung, crashed, passed, or not run."""
 
     kind: str
     test: str
@@ -116,7 +124,7 @@ class Outcome:
 
     @property
     def noticed(self) -> bool:
-        return self.kind != "passed"
+        return self.kind not in ("passed", "not run")
 
     def __str__(self) -> str:
         return f"{self.kind} {self.test}".strip() + f" ({self.seconds:.0f} s)"

@@ -13,7 +13,8 @@ the same as the original, each with the reason: they count as not noticed all th
 figure without them is given beside it.
 
 `mutant_tests.py` runs the tests. --copies keeps the copies of the sources, and what is compiled of
-them, for the next time; --only tries some of the drawn ones again.
+them, for the next time; --only tries some of the drawn ones, such as 3,17,20-40; --all those of
+`equivalent.yaml` too, which are not run otherwise.
 """
 
 import argparse
@@ -41,6 +42,7 @@ from mutant_tests import ROOT, Copy, Outcome, load_what_is_heavy
 
 QUANTUM = "src/hqgan/quantum"
 METRICS = "src/hqgan/evaluation/metrics.py"
+NOT_RUN = Outcome("not run", "", 0.0)
 SAME = Path(__file__).with_name("equivalent.yaml")
 Position = tuple[int, int]
 
@@ -72,8 +74,13 @@ class Mutant:
     def lines(self) -> tuple[str, str]:
         """What was changed, before and after, without the white space."""
         marked = list(difflib.ndiff(source(self.file).splitlines(), self.code.splitlines()))
-        parts = (" ".join(m[2:].strip() for m in marked if m[0] == sign) for sign in "-+")
+        parts = (" ".join(" ".join(m[2:] for m in marked if m[0] == s).split()) for s in "-+")
         return next(parts), next(parts)
+
+    @property
+    def same(self) -> str:
+        """Why it does the same as the original; empty for most."""
+        return known().get((self.file, *self.lines), "")
 
 
 @lru_cache
@@ -216,25 +223,22 @@ def tried(
 
 def tell(number: int, mutant: Mutant, outcome: Outcome) -> None:
     print(f"{number} {mutant.file}:{mutant.line} {mutant.operator}: {outcome}")
-    reason = known().get((mutant.file, *mutant.lines))
     if not outcome.noticed:
         print(mutant.difference)
-    if reason is not None:
-        print(f"the same, says {SAME.name}: {reason}")
+    if mutant.same:
+        print(f"the same, says {SAME.name}: {mutant.same}")
         if outcome.noticed:
             print("BUT IT WAS NOTICED: mend that list")
     sys.stdout.flush()
 
 
 def report(mutants: list[Mutant], outcomes: dict[int, Outcome], seconds: float) -> None:
-    same = known()
     by_file: dict[str, Counter[str]] = defaultdict(Counter)
     total: Counter[str] = Counter()
     how: Counter[str] = Counter()
     for number, outcome in outcomes.items():
         mutant = mutants[number]
-        equivalent = not outcome.noticed and (mutant.file, *mutant.lines) in same
-        kind = "noticed" if outcome.noticed else "equivalent" if equivalent else "not noticed"
+        kind = "noticed" if outcome.noticed else "equivalent" if mutant.same else "not noticed"
         by_file[mutant.file][kind] += 1
         total[kind] += 1
         how[outcome.kind] += 1
@@ -253,20 +257,29 @@ def report(mutants: list[Mutant], outcomes: dict[int, Outcome], seconds: float) 
     print(f"{seconds / 60:.0f} minutes; {seconds / everything:.0f} s a mutant")
 
 
+def numbers_in(text: str) -> list[int]:
+    """Of a list such as 3,17,20-40."""
+    ends = [part.split("-") for part in text.split(",")]
+    return [number for end in ends for number in range(int(end[0]), int(end[-1]) + 1)]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--mutants", type=int, default=150)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--copies", type=Path)
-    parser.add_argument("--only", type=lambda text: [int(n) for n in text.split(",")])
+    parser.add_argument("--only", type=numbers_in)
+    parser.add_argument("--all", action="store_true")
     chosen = parser.parse_args()
     mutants = drawn(chosen.mutants, chosen.seed)
     numbers = chosen.only or list(range(len(mutants)))
+    outcomes = {n: NOT_RUN for n in numbers if mutants[n].same and not chosen.all}
     load_what_is_heavy()
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        outcomes = tried(mutants, numbers, chosen.copies or Path(folder), chosen.workers)
+        rest = [number for number in numbers if number not in outcomes]
+        outcomes |= tried(mutants, rest, chosen.copies or Path(folder), chosen.workers)
     report(mutants, outcomes, time.monotonic() - started)
 
 

@@ -9,8 +9,10 @@ import os
 import pickle
 import random
 import shutil
+import struct
 import time
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -33,6 +35,7 @@ pytestmark = pytest.mark.timeout(3600)
 SECONDS = 60.0  # for one command; a page of a run takes 2, on a busy machine 15
 EACH = int(os.environ.get("HQGAN_FAULTS_CASES", "12"))  # changes of each file
 READ = {".json", ".jsonl", ".yaml", ".pt", ".npz"}  # what commands read of a folder
+PICTURES = {"examples.png", "images.png", "worst.png"}
 Change = tuple[str, Callable[[], bytes]]
 
 
@@ -68,6 +71,7 @@ def contents(file: Path, canary: Path) -> Iterator[Change]:
     yield "an array of objects", partial(objects, canary)
     yield "HTML", lambda: b"<script>alert(1)</script>"
     yield "cut", lambda: file.read_bytes()[: file.stat().st_size // 2]
+    yield "a picture of 10 gigapixels", partial(picture_of, 100_000)
     if file.suffix in (".json", ".yaml", ".jsonl"):
         for name, value in VALUES.items():
             yield f"all of it is {name}", partial(encoded, value)
@@ -88,6 +92,16 @@ def contents(file: Path, canary: Path) -> Iterator[Change]:
         for key, array in held.items():
             for name, other in arrays_like(array).items():
                 yield f"{key} {name}", partial(as_npz, held | {key: other})
+
+
+def picture_of(edge: int) -> bytes:
+    """The head of a PNG that claims to be so large, and a byte of it."""
+    head = struct.pack(">IIBBBBB", edge, edge, 8, 2, 0, 0, 0)
+    parts = (b"IHDR", head), (b"IDAT", zlib.compress(b"\0")), (b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in parts
+    )
 
 
 def encoded(text: str) -> bytes:
@@ -248,7 +262,7 @@ def cases(folders: dict[str, Path], canary: Path, count: int) -> Iterator[tuple[
     draw = random.Random(4)
     for kind, folder in folders.items():
         for file in sorted(folder.rglob("*")):
-            if file.suffix in READ or file.name == "examples.png":
+            if file.suffix in READ or file.name in PICTURES:
                 known = list(contents(file, canary))
                 for change in draw.sample(known, min(count, len(known))):
                     yield kind, file.relative_to(folder).as_posix(), change

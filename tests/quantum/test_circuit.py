@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 
 from hqgan.quantum import Circuit, Expectations, Operation, Probabilities, Slot, layered
+from hqgan.quantum.circuit import describe_readout
 from random_circuits import circuits
 
 Z = Expectations(("ZI", "IZ"))
@@ -36,6 +37,18 @@ def test_every_operation_appears_in_the_drawing(circuit: Circuit) -> None:
 def test_drawing_shows_a_line_through_the_wires_between() -> None:
     far = Circuit(3, (Operation("h", (1,)), Operation("cnot", (2, 0))), Probabilities((0,)))
     assert far.draw().splitlines() == ["0: ───⊕─", "1: ─H─│─", "2: ───●─", "reads P(0)"]
+
+
+@pytest.mark.parametrize(
+    ("readout", "written"),
+    [
+        (Probabilities((0, 2)), "P(0 2)"),
+        (Probabilities((1,), ancillas=(0, 2)), "P(1 | 0 2 found in 0)"),
+        (Expectations(("ZII", "IXY")), "<Z0> <X1Y2>"),
+    ],
+)
+def test_a_readout_is_said_in_a_line(readout: Probabilities | Expectations, written: str) -> None:
+    assert describe_readout(readout) == written
 
 
 def test_counts_of_a_layered_circuit() -> None:

@@ -85,6 +85,24 @@ def test_a_ring_does_not_fit_a_line() -> None:
         Noisy(DeviceNoise("marrakesh"))(circuit, inputs, weights)
 
 
+def test_a_barrier_is_no_gate() -> None:
+    """What follows it counts as if it were not there."""
+    from qiskit import QuantumCircuit
+
+    plain, parted = QuantumCircuit(2), QuantumCircuit(2)
+    for circuit in (plain, parted):
+        circuit.x(0)
+        if circuit is parted:
+            circuit.barrier()
+        circuit.cx(0, 1)
+    noise, target = DeviceNoise("manila"), fake_device("manila").target
+    with_it, without = (noise.steps(c, target, (0, 1), {}) for c in (parted, plain))
+    assert len(with_it) == len(without) == 4  # two gates, and the noise of each
+    for one, other in zip(with_it, without, strict=True):
+        assert one.wires == other.wires
+        np.testing.assert_array_equal(one.matrix, other.matrix)
+
+
 def test_words_over_several_qubits_are_read_with_noise() -> None:
     """<ZZ> of a noisy Bell pair is below 1 and above what two independent read-outs would give."""
     bell = Circuit(2, layered(2, 1).operations, Expectations(("ZZ", "ZI")))

@@ -59,8 +59,9 @@ def test_a_bit_of_qubit_0_is_written_first_by_us_and_last_by_qiskit() -> None:
         ours.tolist(),
         (-ours).tolist(),
     ]
-    with pytest.raises(ValueError, match="6 outcomes"):
-        outcomes_from_qiskit(np.zeros(6))
+    for wrong in (6, 0):
+        with pytest.raises(ValueError, match=f"{wrong} outcomes"):
+            outcomes_from_qiskit(np.zeros(wrong))
 
 
 # Learned angles

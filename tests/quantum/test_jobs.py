@@ -2,7 +2,7 @@
 
 import json
 import pickle
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 from typing import Any
 
 import numpy as np
@@ -176,6 +176,12 @@ def test_an_order_survives_a_crash() -> None:
         torch.testing.assert_close(first, second, rtol=0, atol=0)
     with pytest.raises(ValueError, match="not an order"):
         Order.from_dict({"backend": "x"}, order.angles)
+
+
+def test_an_order_cannot_be_changed_once_its_bill_is_known() -> None:
+    order = order_of(layered(2, 1), device())
+    with pytest.raises(FrozenInstanceError):
+        order.shots = 10 * SHOTS  # type: ignore[misc]
 
 
 def test_the_fingerprint_is_of_what_is_asked() -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import hqgan.quantum.layer as layer_module
-from hqgan.quantum import QuantumLayer, layered, simulate
+from hqgan.quantum import Circuit, QuantumLayer, layered, simulate
 
 CIRCUIT = layered(3, 2)
 
@@ -176,6 +176,24 @@ def test_circuits_beyond_the_memory_are_refused_with_the_gigabytes_needed() -> N
     layer = QuantumLayer(layered(14, 1, readout="z"))
     with pytest.raises(ValueError, match="14 qubits and 50000000 states"):
         layer(torch.zeros(1, 14).expand(50_000_000, 14))
+
+
+@pytest.mark.parametrize(
+    ("circuit", "dtype", "amplitude"),
+    [
+        (layered(45, 1), torch.float32, 4),
+        (layered(45, 1), torch.float64, 8),
+        (layered(45, 1, encoding="ry+rx"), torch.float32, 8),
+        (layered(45, 1, encoding="ry+rx"), torch.float64, 16),
+    ],
+)
+def test_the_memory_named_is_that_of_four_states(
+    circuit: Circuit, dtype: torch.dtype, amplitude: int
+) -> None:
+    """Of one sample, before anything is differentiated; complex numbers take twice the room."""
+    needed = f"{4 * amplitude * 2**15:.3g}".replace("+", r"\+")
+    with pytest.raises(ValueError, match=f"need about {needed} GiB"):
+        QuantumLayer(circuit, dtype=dtype)
 
 
 def test_the_package_imports_neither_images_nor_pennylane() -> None:

@@ -25,7 +25,7 @@ from hqgan.quantum import (
 from hqgan.quantum.gradients import parameter_shift
 from hqgan.quantum.lowering import lower
 from hqgan.quantum.noise import MOST_QUBITS
-from hqgan.quantum.pauli_transfer import fuse, shared
+from hqgan.quantum.pauli_transfer import Turn, fuse, shared
 from hqgan.quantum.statevector import FIXED
 from random_circuits import angles, circuits, seeds, well_posed
 
@@ -64,6 +64,14 @@ def test_lowering_changes_nothing(circuit: Circuit, seed: int) -> None:
         atol=1e-9,
         rtol=0,
     )
+
+
+def test_a_turn_weighs_angles_by_their_factors() -> None:
+    """A factor of 0 takes its angle out; a constant is there once."""
+    drawn = torch.randn(5, 4, dtype=torch.float64)
+    turn = Turn((0,), "rx", (3, 0, 1, 2), (1.0, 0.0, -0.5, 2.0), 0.3)
+    expected = drawn @ torch.tensor([0.0, -0.5, 2.0, 1.0], dtype=torch.float64) + 0.3
+    torch.testing.assert_close(turn.angle(drawn), expected, atol=ATOL, rtol=0)
 
 
 def test_lowering_joins_an_encoding_with_the_weights_after_it() -> None:

@@ -51,6 +51,14 @@ def test_the_same_seed_gives_the_same_values() -> None:
     assert not torch.equal(seeded(7)(circuit, *parameters), seeded(8)(circuit, *parameters))
 
 
+@pytest.mark.parametrize("samples", [0, 2])
+def test_counted_values_have_no_derivative(samples: int) -> None:
+    """Not even those of no sample, so that a wrong use is seen at once."""
+    inputs, weights = angles(layered(2, 1), 3, samples=samples)
+    assert weights.requires_grad
+    assert not seeded()(layered(2, 1), inputs, weights).requires_grad
+
+
 def test_the_shift_rule_on_shots_gives_the_gradient_on_average() -> None:
     circuit = layered(2, 2)
     inputs, weights = (part.detach() for part in angles(circuit, 4, samples=1))

@@ -25,7 +25,7 @@ from hqgan.report.run_metrics import measurements
 from hqgan.report.run_privacy import memorisation
 from hqgan.report.run_samples import sheet, walks
 from hqgan.report.run_training import training_curves
-from hqgan.report.stored import PROBE, read_probe
+from hqgan.report.stored import PROBE, read_probe, readable
 from hqgan.schema import Config
 from hqgan.training.runs import CONFIG, METRICS, read_records
 from hqgan.workflows.sample import spare_compilation
@@ -227,9 +227,9 @@ def probed(parts: Material) -> str:
         command += " --data DATA --out probe" if is_packaged(parts.run) else ""
         return section(heading, missing("It was not asked yet.", command))
     found = read_probe(folder)
-    return section(
-        heading, listed(verdicts(found)), paragraph(how(found)), charts(panel_charts(found))
-    )
+    with readable(folder / PROBE):
+        drawn = charts(panel_charts(found))
+        return section(heading, listed(verdicts(found)), paragraph(how(found)), drawn)
 
 
 def copies(parts: Material) -> list[str]:

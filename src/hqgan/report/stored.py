@@ -103,6 +103,7 @@ def readable(file: Path) -> Iterator[None]:
         raise RunError(f"cannot read {file}: {error.strerror or error}") from error
     except (
         *(ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError),
+        *(SyntaxError, Image.DecompressionBombError),  # of Pillow
         *(ArithmeticError, RecursionError),  # numbers of 400 digits, brackets 10,000 deep
     ) as error:
         why = f"{error} is missing" if isinstance(error, KeyError) else str(error)
