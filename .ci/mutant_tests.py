@@ -227,6 +227,8 @@ class Copy:
         cache = self.folder / ("numba-of-mutant" if compiled else "numba")
         usual = {**self.warm, **self.cold} if compiled else self.warm
         started = time.monotonic()
+        if compiled:
+            shutil.rmtree(cache, ignore_errors=True)
         try:
             target.write_text(code)
             os.utime(target, (stat.st_atime, time.time() + 3600))
