@@ -5,12 +5,16 @@ Qiskit's reference sampler, without noise, when they arrive; what is scripted is
 `python:fake_runtime:service` opens the one that is `current`, so that it outlives a command.
 """
 
+import sys
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import pytest
+
 from hqgan.quantum.backends import DeviceError, Status
+from hqgan.workflows.hardware import jobs
 
 SECONDS_PER_JOB = 3.0
 
@@ -132,6 +136,14 @@ def offline() -> DeviceError:
 
 
 current = FakeRuntime()
+
+
+def renewed(monkeypatch: pytest.MonkeyPatch) -> FakeRuntime:
+    """A new service that is `current`; nobody waits for it long."""
+    monkeypatch.setattr(sys.modules[__name__], "current", FakeRuntime())
+    for name in ("GRACE", "PATIENCE", "FIRST_PAUSE", "LONGEST_PAUSE"):
+        monkeypatch.setattr(jobs, name, 0.02)
+    return current
 
 
 def service() -> FakeRuntime:

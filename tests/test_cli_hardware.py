@@ -12,7 +12,6 @@ import fake_runtime
 from fake_runtime import FakeRuntime, offline
 from hqgan import cli
 from hqgan.training import train
-from hqgan.workflows.hardware import jobs
 from small_runs import tiny_config
 
 pytest.importorskip("qiskit_ibm_runtime")
@@ -39,10 +38,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> FakeRuntime:
-    monkeypatch.setattr(fake_runtime, "current", FakeRuntime())
-    for name in ("GRACE", "PATIENCE", "FIRST_PAUSE", "LONGEST_PAUSE"):
-        monkeypatch.setattr(jobs, name, 0.02)
-    return fake_runtime.current
+    return fake_runtime.renewed(monkeypatch)
 
 
 @pytest.fixture

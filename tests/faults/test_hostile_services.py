@@ -19,7 +19,7 @@ from fake_runtime import FakeRuntime
 from faults.tampering import VALUES
 from hqgan.errors import HqganError, RunError, UsageError
 from hqgan.training import train
-from hqgan.workflows.hardware import Settings, collect, jobs, plan, sample
+from hqgan.workflows.hardware import Settings, collect, plan, sample
 from hqgan.workflows.hardware.jobs import CEILING
 from hqgan.workflows.hardware.journal import Journal
 from hqgan.workflows.hardware.judging import Reference
@@ -42,10 +42,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeRuntime]:
-    monkeypatch.setattr(fake_runtime, "current", FakeRuntime())
-    for name in ("GRACE", "PATIENCE", "FIRST_PAUSE", "LONGEST_PAUSE"):
-        monkeypatch.setattr(jobs, name, 0.02)
-    return fake_runtime.current
+    return fake_runtime.renewed(monkeypatch)
 
 
 def sent(run: Path, out: Path, **more: Any):

@@ -39,10 +39,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeRuntime]:
     """A new service; nobody waits."""
-    monkeypatch.setattr(fake_runtime, "current", FakeRuntime())
-    for name in ("GRACE", "PATIENCE", "FIRST_PAUSE", "LONGEST_PAUSE"):
-        monkeypatch.setattr(jobs, name, 0.02)
-    return fake_runtime.current
+    return fake_runtime.renewed(monkeypatch)
 
 
 def ordered(run: Path, out: Path, spec: str = SPEC, **more: object):
@@ -398,7 +395,7 @@ def test_a_plan_made_before_another_process_ordered_is_refused(
 ) -> None:
     late = ordered(run, tmp_path / "out")
     sent(run, tmp_path / "out")
-    with pytest.raises(RunError, match="another process began"):
+    with pytest.raises(RunError, match="another process is at work in"):
         sample(late, NOBODY, submit=True)
     assert len(service.jobs) == 1
 

@@ -8,6 +8,14 @@ import numpy as np
 from hqgan.errors import RunError
 from hqgan.training.runs import write_atomically
 
+# More than any mitigation makes of an expectation value, which is in [-1, 1].
+LARGEST = 100.0
+
+
+def are_expectations(values: np.ndarray) -> bool:
+    """Whether an array may hold expectation values, mitigated or not, or errors of such."""
+    return values.dtype.kind == "f" and bool((np.abs(values) <= LARGEST).all())  # not so of NaN
+
 
 def save_arrays(file: Path, arrays: dict[str, np.ndarray]) -> None:
     """Write an .npz, whole or not at all; RunError where that cannot be done."""

@@ -7,14 +7,16 @@ the next one finds the job by its tag, or its answer by its id.
 
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from hqgan.errors import HqganError, RunError, UsageError, raise_if_of_the_machine
-from hqgan.quantum.backends import Device, DeviceError
-from hqgan.workflows.hardware.arrays import load_arrays, save_arrays
+from hqgan.quantum.backends import Device, DeviceError, is_time
+from hqgan.workflows.hardware.arrays import are_expectations, load_arrays, save_arrays
 from hqgan.workflows.hardware.journal import Job, Journal
 from hqgan.workflows.hardware.plan import Part, Plan, answer
 
@@ -22,6 +24,8 @@ CEILING = 500.0  # seconds of QPU time; the open plan has about 600 in four week
 GRACE = 60.0  # seconds of asking after which a job that the service does not know was never sent
 PATIENCE = 600.0  # seconds of one failed call after another
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 30.0  # seconds between calls of the service
+
+CHARGED = "qpu_seconds"  # beside the values of an answer
 
 T = TypeVar("T")
 Message = Callable[[str], None]
@@ -124,7 +128,8 @@ def mend(plan: Plan, notes: Journal, retry: bool, message: Message) -> None:
         if job is not None and job.state == "intended":
             look_for(plan, notes, job, message)
         elif job is not None and job.state == "submitted" and answered(plan, part):
-            notes.ended(job, "done")  # killed between the answer and its note
+            # Killed between the answer and its note.
+            notes.ended(job, "done", used=charged_by(plan.folder / answer(part.name)))
     for part in unanswered(plan, notes):
         settled(plan, notes, part, retry, message)
 
@@ -235,12 +240,13 @@ def settled(plan: Plan, notes: Journal, part: Part, retry: bool, message: Messag
             raise
         notes.ended(job, "failed", used=charged(device, id), reason=str(error))
         return True
-    arrays = {"values": measured.values, "errors": measured.errors, "raw": measured.raw}
-    save_arrays(
-        plan.folder / answer(part.name),
-        {name: tensor.double().numpy() for name, tensor in arrays.items()},
-    )
-    notes.ended(job, "done", used=measured.qpu_seconds)
+    tensors = {"values": measured.values, "errors": measured.errors, "raw": measured.raw}
+    arrays = {name: tensor.double().numpy() for name, tensor in tensors.items()}
+    used = measured.qpu_seconds
+    # Whoever is killed before the journal knows of the answer leaves its price behind all the same.
+    price = {} if used is None else {CHARGED: np.array(used)}
+    save_arrays(plan.folder / answer(part.name), arrays | price)
+    notes.ended(job, "done", used=used)
     message(f"done: job {id}")
     return True
 
@@ -251,6 +257,16 @@ def charged(device: Device, id: str) -> float | None:
         return device.qpu_seconds(id)
     except DeviceError:
         return None
+
+
+def charged_by(file: Path) -> float | None:
+    """Seconds of QPU time that an answer on disk was charged with; None where it does not say."""
+    try:
+        seconds = load_arrays(file)[CHARGED].item()
+    except (OSError, ValueError, KeyError) as error:  # `together` tells of a damaged answer
+        raise_if_of_the_machine(error, file)
+        return None
+    return seconds if is_time(seconds) else None
 
 
 def patiently(call: Callable[[], T], message: Message) -> T:
@@ -277,7 +293,10 @@ def together(plan: Plan, notes: Journal) -> Answer:
         file = plan.folder / answer(part.name)
         try:
             arrays = load_arrays(file)
-            found.append([torch.from_numpy(arrays[name]) for name in ("values", "errors", "raw")])
+            read = [arrays[name] for name in ("values", "errors", "raw")]
+            if not all(are_expectations(one) and one.shape == read[0].shape for one in read):
+                raise ValueError("values are no expectation values, or of different shapes")
+            found.append([torch.from_numpy(one) for one in read])
         except Exception as error:  # numpy raises whatever the damaged bytes lead it to
             raise_if_of_the_machine(error, file)
             raise RunError(

@@ -20,7 +20,7 @@ from hqgan.errors import RunError
 from hqgan.evaluation import Extractor
 from hqgan.quantum import simulate
 from hqgan.quantum.statevector import Run
-from hqgan.workflows.hardware.arrays import load_arrays, save_arrays
+from hqgan.workflows.hardware.arrays import are_expectations, load_arrays, save_arrays
 from hqgan.workflows.hardware.asked import Settings
 from hqgan.workflows.hardware.capture import Call
 from hqgan.workflows.hardware.jobs import CEILING, Message, fetch
@@ -124,7 +124,7 @@ def sample(
     with journal(plan.folder) as notes:
         if plan.saved != (plan.folder / ORDER).is_file():
             raise RunError(
-                f"another process began or removed {plan.folder} meanwhile; repeat the command"
+                f"another process is at work in {plan.folder}, or was; repeat the command"
             )
         writing(plan)
         found = values(plan, notes, submit, retry, wait, ceiling, message, progress)
@@ -252,7 +252,8 @@ def in_chunks(call: Call, n: int, run: Run, stage: str, progress: Progress | Non
 def kept_values(file: Path, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
     """What an earlier call computed, (C, R, V); nothing where the file is absent or damaged."""
     try:
-        return {name: v for name, v in load_arrays(file).items() if v.shape == shape}
+        found = load_arrays(file).items()
+        return {name: v for name, v in found if v.shape == shape and are_expectations(v)}
     except Exception:  # numpy raises whatever damaged bytes lead it to; they are computed again
         return {}
 
