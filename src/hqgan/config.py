@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -161,7 +161,11 @@ def explain(error: Mapping[str, Any], top: type[BaseModel]) -> str:
         return f"unknown key {key!r}.{did_you_mean(key, [right] if near else known)}"
     if error["type"] == "union_tag_not_found":
         stray = [name for name in error["input"] if f"{key}.{name}" not in known]
-        unknown = [f"unknown key {key}.{name}.{did_you_mean(name, ['name'])}" for name in stray]
+        tag = [f"{key}.name"]
+        unknown = [
+            f"unknown key {name!r}.{did_you_mean(name, tag)}"
+            for name in (f"{key}.{one}" for one in stray)
+        ]
         return "; ".join([f"key '{key}.name' is missing", *unknown])
     if error["type"] == "missing":
         return f"key {key!r} is missing" + (f" (the {part} {model!r} needs it)" if model else "")
@@ -191,11 +195,14 @@ def siblings(top: type[BaseModel], place: Sequence[str | int]) -> list[str]:
 
     A part of `place` is a key, the member of a union, a name that the user chose or a number.
     """
-    here = [top]
+    here, chosen = [top], False
     for part in place[:-1]:
         below = [one.model_fields[str(part)] for one in here if part in one.model_fields]
-        if below:
+        if chosen:  # an arm may be named as one of its own keys is
+            chosen = False
+        elif below:
             here = [section for field in below for section in sections(field.annotation)]
+            chosen = any(get_origin(field.annotation) in (dict, list) for field in below)
         else:
             members = [one for one in here if part in names_of(one)]
             here = members or here
