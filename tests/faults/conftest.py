@@ -10,6 +10,7 @@ import pytest
 
 from faults.commands import Place, make_place
 from faults.crashing import Server
+from web_attacks import Controls, Page, a_page_under_attack, controls
 
 PRELOADED = ("failing_io", "jumping_clock")
 
@@ -24,6 +25,17 @@ def server(place: Place) -> Iterator[Server]:
     running = Server(place.folder, {"HQGAN_INCEPTION": ""})
     yield running
     running.close()
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    with a_page_under_attack(tmp_path_factory.mktemp("page"), "--max-upload-mb", "1") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def buttons(page: Page) -> Controls:
+    return controls(page)
 
 
 @pytest.fixture(scope="session")

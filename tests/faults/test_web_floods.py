@@ -11,7 +11,6 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
@@ -33,7 +32,6 @@ from web_attacks import (
     a_page_under_attack,
     attack,
     connected,
-    controls,
     form,
     images_wanted,
     join_body,
@@ -50,17 +48,6 @@ FUZZED = 4000
 SLACK = 5.0  # seconds
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
-
-
-@pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    with a_page_under_attack(tmp_path_factory.mktemp("page"), "--max-upload-mb", "1") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def buttons(page: Page) -> Controls:
-    return controls(page)
 
 
 def in_the_way(page: Page, count: int, source: str, content: bytes) -> list[socket.socket]:

@@ -9,7 +9,6 @@ import re
 import statistics
 import time
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -30,9 +29,7 @@ from web_attacks import (
     Got,
     Page,
     Visitor,
-    a_page_under_attack,
     attack,
-    controls,
     images_wanted,
     join_body,
     made_for,
@@ -53,21 +50,8 @@ LONGEST = 180.0
 PLAIN = 60.0
 FAIR = 3.0  # the longest wait over the median: half of them come before the median, in turn
 MEGABYTES = 600  # more than before the first visitor: 400 sessions of 0.6, and what torch keeps
-QUIET = 20.0  # seconds for a visitor during a flood, on two cores that the flood uses too
-FUZZED = 4000
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
-
-
-@pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    with a_page_under_attack(tmp_path_factory.mktemp("page"), "--max-upload-mb", "1") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def buttons(page: Page) -> Controls:
-    return controls(page)
 
 
 @pytest.fixture(scope="module")
