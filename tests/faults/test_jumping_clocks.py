@@ -1,5 +1,6 @@
 """The clock of the wall goes back and forth by hours at every look at it, in every library."""
 
+import re
 import shutil
 from collections import Counter
 
@@ -31,7 +32,8 @@ def test_no_result_and_no_time_depends_on_the_clock_of_the_wall(
     answer = preloaded.finish(arguments, folder, before=[JUMP])
     assert contents(folder) == expected
     assert " h left" not in answer.log
-    assert "-" not in "".join(line for line in answer.log.splitlines() if " left" in line)
+    # Times below nothing; names such as hybridq-seed0 stand in the same lines.
+    assert not [line for line in answer.log.splitlines() if re.search(r" -\d.* left", line)]
     figures["jumping clocks: the same result"] += 1
 
 

@@ -2,6 +2,7 @@
 
 import json
 import struct
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -80,6 +81,7 @@ def test_wandb_offline_goes_on_in_one_run_in_the_run_folder(tmp_path: Path) -> N
     pytest.importorskip("wandb")
     trained(tmp_path / "run", "wandb")
     name = json.loads((tmp_path / "run" / "trackers.json").read_text())["wandb"]
+    time.sleep(1.0)  # W&B names its folders by the second: two of one second are one
     trained(tmp_path / "run", "wandb", kimg=0.096)
     folders = sorted((tmp_path / "run" / "wandb").glob("offline-run-*"))
     assert {folder.name.rpartition("-")[2] for folder in folders} == {name}
