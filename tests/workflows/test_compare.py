@@ -12,7 +12,7 @@ from hqgan.training import train
 from hqgan.workflows.compare import Plan, Row, compare, plan
 from hqgan.workflows.estimate import estimates
 from hqgan.workflows.table import Comparison
-from small_runs import SIZE, fingerprint, write_folders
+from small_runs import SIZE, fingerprint, no_file_descriptors, write_folders
 
 KIMG = 0.064
 SMALL = ("batch=8", "precision=float32")
@@ -249,6 +249,14 @@ def test_a_model_with_settings_of_its_own_may_join(
     mine = ("mosaiq:generator.components=5",)
     found = planned(compared[0], data, ("dcgan", "mosaiq"), assignments=mine)
     assert [cell.done() is None for cell in found.cells] == [False, True]
+
+
+def test_a_cell_that_cannot_be_read_is_not_taken_for_undone(
+    compared: tuple[Path, Comparison], data: Path
+) -> None:
+    (cell,) = planned(compared[0], data, ("dcgan",)).cells
+    with no_file_descriptors(), pytest.raises(OSError, match="Too many open files"):
+        cell.done()
 
 
 def test_an_estimate_has_hours_for_each_cell(data: Path, tmp_path: Path) -> None:

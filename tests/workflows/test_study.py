@@ -18,7 +18,7 @@ from hqgan.workflows.study.cells import ClassifierCell, GeneratorCell, PoolCell
 from hqgan.workflows.study.estimate import estimates
 from hqgan.workflows.study.plan import OPENED
 from small_images import write_picture
-from small_runs import CLASSES, NARROW, SIZE, fingerprint, write_folders
+from small_runs import CLASSES, NARROW, SIZE, fingerprint, no_file_descriptors, write_folders
 
 TRAIN, HELD_OUT = 12, 8  # images of each class
 UNFILTERED = {"class_filter": False, "copy_filter": False}
@@ -163,6 +163,13 @@ def test_finished_cells_are_not_done_again(done: tuple[Plan, StudyResult]) -> No
     again = study(plan(chosen.study.protocol, chosen.study.out))
     assert again.as_json() == result.as_json()
     assert fingerprint(chosen.study.out) == before
+
+
+def test_a_cell_that_cannot_be_read_is_not_taken_for_undone(
+    done: tuple[Plan, StudyResult],
+) -> None:
+    with no_file_descriptors(), pytest.raises(OSError, match="Too many open files"):
+        done[0].classifiers[0].done()
 
 
 def test_a_cell_that_is_lost_comes_back_the_same(

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from hqgan.data import Dataset, load_dataset
-from hqgan.errors import TrainingStopped
+from hqgan.errors import TrainingStopped, raise_if_of_the_machine
 from hqgan.evaluation import (
     Extractor,
     evaluate_images,
@@ -99,7 +99,8 @@ class Cell:
         """
         try:
             record = dict(read_json(self.out / self.RECORD))
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError) as error:
+            raise_if_of_the_machine(error, self.out)
             return None
         wanted = asdict(self.recipe), self.config.kimg, self.budget
         found = record.get("recipe"), record.get("kimg"), record.get("budget")

@@ -15,7 +15,7 @@ from typing import Any
 
 from hqgan.data import Dataset, load_dataset, open_source
 from hqgan.data.fractions import lesion_fraction
-from hqgan.errors import HqganError, TrainingStopped
+from hqgan.errors import HqganError, TrainingStopped, raise_if_of_the_machine
 from hqgan.protocol import Protocol
 from hqgan.training import Callbacks
 from hqgan.training.fabric import make_fabric
@@ -83,7 +83,8 @@ class Cell(ABC):
         try:
             record: dict[str, Any] = json.loads((self.folder / CELL).read_text(encoding="utf-8"))
             whole = record["failed"] or self.is_there()
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise_if_of_the_machine(error, self.folder)
             return None
         return record if whole else None
 
