@@ -25,7 +25,7 @@ from hqgan.app.showing import (
 )
 from hqgan.app.training_tab import receive
 from hqgan.data import load_dataset
-from hqgan.errors import DataError, UsageError
+from hqgan.errors import DataError, RunError, UsageError
 from hqgan.models import About, build_generator, save_snapshot
 from hqgan.models.registry import GENERATORS
 from small_images import write_picture
@@ -104,6 +104,15 @@ def test_the_nearest_of_other_images_is_not_called_a_training_image(tmp_path: Pa
     assert "nearest of these data, real" in html
     assert "not exactly those that the generator was trained on" in html
     assert html.count("<img") == 2
+
+
+def test_a_page_that_is_closed_reads_no_further_images(tmp_path: Path) -> None:
+    model = session_of("dcgan", tmp_path).model
+    data = write_folders(tmp_path / "data")
+    images = TrainingImages(model, tmp_path, data=str(data), cache=tmp_path / "cache")
+    images.close()
+    with pytest.raises(RunError, match="is being closed"):
+        images.load()
 
 
 def test_a_wrong_path_of_data_is_told_without_it(tmp_path: Path) -> None:

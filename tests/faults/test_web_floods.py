@@ -32,6 +32,7 @@ from web_attacks import (
     a_page_under_attack,
     attack,
     connected,
+    controls,
     form,
     images_wanted,
     join_body,
@@ -315,3 +316,16 @@ def test_a_page_ends_at_once_and_quietly_while_streams_are_open(tmp_path: Path) 
         assert time.monotonic() - started < 30  # most of it is Python, which ends
         for one in hearts:
             one.close()
+
+
+def test_a_page_ends_whole_while_images_are_made(tmp_path: Path) -> None:
+    """Python must not end before the threads that compute: it would be aborted by them."""
+    with a_page_under_attack(tmp_path / "page") as page:
+        make = controls(page).make
+        for number in range(12):
+            wish = join_body(make, f"still-waiting-{number}", images_wanted(64, number))
+            assert attack(page, posted(f"{API}/queue/join", wish)).status == 200
+        started = time.monotonic()
+        page.process.send_signal(signal.SIGINT)
+        assert page.process.wait(60) == 0
+        assert time.monotonic() - started < 30

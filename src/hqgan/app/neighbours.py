@@ -9,7 +9,7 @@ import numpy as np
 
 from hqgan.app.model import Model
 from hqgan.data import Dataset, load_dataset, open_source
-from hqgan.errors import HqganError, UsageError
+from hqgan.errors import HqganError, RunError, UsageError
 from hqgan.evaluation.nearest import nearest_pixels
 from hqgan.evaluation.run import data_of
 
@@ -53,6 +53,7 @@ class TrainingImages:
         self._lock = threading.Lock()
         self._loaded: Dataset | None = None
         self._problem: HqganError | None = None
+        self._closed = threading.Event()
 
     def load(self) -> Dataset:
         """The images; HqganError says why they are not to be had, each time without trying again.
@@ -69,7 +70,12 @@ class TrainingImages:
                     path, label = (self.data, self.label) if self.data else data_of(self.run)
                     size = self.model.generator.size
                     self._loaded = load_dataset(
-                        path, "train", size, label=self.label or label, cache_dir=self.cache
+                        path,
+                        "train",
+                        size,
+                        label=self.label or label,
+                        cache_dir=self.cache,
+                        progress=self._unless_closed,
                     )
                 except HqganError as error:
                     self._problem = error
@@ -91,10 +97,18 @@ class TrainingImages:
             try:
                 self.load()
             except HqganError as error:  # said on the page to whoever asks
-                if self.data and not self.hidden:
+                if self.data and not self.hidden and not self._closed.is_set():
                     message(f"warning: no training images are shown: {error}")
 
         threading.Thread(target=quietly, name="training images", daemon=True).start()
+
+    def close(self) -> None:
+        """Read no further."""
+        self._closed.set()
+
+    def _unless_closed(self, done: int, total: int) -> None:
+        if self._closed.is_set():
+            raise RunError("the page is being closed")
 
     def nearest(self, image: np.ndarray) -> Neighbour:
         """The nearest training image of uint8 (S, S, 3), turned and mirrored as need be."""

@@ -85,16 +85,17 @@ def serve(settings: Settings, message: Message, stop: threading.Event | None = N
         sessions = Sessions(folder, lambda: (model, images), trainings, most_bytes=most)
         blocks = built(settings, model, sessions, trainings)
         shelf = Shelf(folder / CACHE / "uploads", settings.uploads.zip_bytes)
+        sessions.keep_sweeping(shelf.sweep, lambda: tidy(folder / CACHE, blocks.temp_file_sets))
         listener = Listener(guarded(settings, blocks, shelf, sessions), port, Watch())
         try:
             listener.start()
             images.load_in_background(message)
-            sessions.keep_sweeping(shelf.sweep, lambda: tidy(folder / CACHE, blocks.temp_file_sets))
             announce(settings, port.getsockname()[1], message)
             stop.wait()
             message("closing; trainings are saved first")
         finally:
             trainings.close()
+            images.close()
             blocks.close(verbose=False)
             listener.close()
             sessions.close()

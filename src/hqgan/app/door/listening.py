@@ -13,6 +13,7 @@ from hqgan.errors import RunError, UsageError
 START = 60.0  # seconds for the server to answer
 GRACE = 1.0  # seconds for answers to end at shutdown; streams to open pages never would
 END = 10  # seconds until what still runs then is broken off
+WORK = 20.0  # seconds for orders of images, which cannot be broken off
 BACKLOG = 1024  # connections that the system holds while the server is busy
 FILES = 8192  # open at once: connections, and what they read
 
@@ -76,6 +77,7 @@ class Listener:
         self.thread = threading.Thread(
             target=self.server.run, args=([port],), name="web page", daemon=True
         )
+        self.before = set(threading.enumerate())
 
     def start(self) -> None:
         """Return once it answers; RunError where it does not."""
@@ -87,13 +89,20 @@ class Listener:
             time.sleep(0.01)
 
     def close(self) -> None:
-        """Stop answering, and free the port."""
+        """Stop answering, free the port, and wait for the orders that are worked at.
+
+        Their threads are daemons, as the server's is. One that is in compiled code while Python
+        ends would abort the process ("terminate called without an active exception").
+        """
         self.server.should_exit = True
         if self.thread.is_alive():
             self.thread.join(GRACE)
             self.watch.close()
             self.thread.join(END + 10)
         self.port.close()
+        deadline = time.monotonic() + WORK
+        for thread in set(threading.enumerate()) - self.before:
+            thread.join(max(0.0, deadline - time.monotonic()))
 
 
 def allow_files(count: int) -> None:
