@@ -89,7 +89,7 @@ slow: $(VENV)/.dev  ## tests marked slow
 	$(PYTEST) $(PARALLEL) -m "slow and not (faults or browser or cluster or gpu or hardware or oracle)" $(OR_NONE)
 
 # Each test has folders of its own, so that they go wherever there is room; the long ones are few.
-faults: $(VENV)/.dev  ## tests marked faults: kills, full disks, bad input; prints how many of each (half an hour)
+faults: $(VENV)/.cluster  ## tests marked faults: kills, full disks, bad input; prints how many of each (45 minutes)
 	KILLS=$(KILLS) $(PYTEST) -n $(WORKERS) --dist worksteal -m faults $(OR_NONE)
 
 oracles: $(ORACLE)/.done  ## tests against tools that need torchvision, in an environment of their own

@@ -28,6 +28,7 @@ BAD_INPUTS = (
 LOAD, SERVED = "test_web_load", "requests served"
 # Modules whose tests are one fault each, and what they survived.
 ONE_EACH = {
+    "test_executor": "nodes of a cluster killed: the same results, nothing done twice",
     "test_interrupts": "commands stopped by Ctrl-C: what there was is kept",
     "test_processes": "worker processes and their parents ended by signals: nothing is lost",
 }

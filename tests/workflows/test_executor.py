@@ -75,6 +75,7 @@ def cluster() -> Iterator[object]:
 
 
 @pytest.mark.cluster
+@pytest.mark.faults
 @pytest.mark.timeout(600)
 @pytest.mark.filterwarnings("ignore")  # Ray's own
 def test_a_node_that_dies_costs_only_its_unfinished_runs(cluster, tmp_path: Path) -> None:
