@@ -108,6 +108,11 @@ def test_infinitely_many_fakes_have_the_distance_that_is_extrapolated_from_a_few
     assert abs(plain.mean() - limit) > 3 * plain.std() / len(plain) ** 0.5
 
 
+def test_a_seed_draws_what_it_drew_for_the_published_numbers() -> None:
+    real, fake = normal(60, 0), normal(60, 1, mean=0.5)
+    assert frechet_infinity(real, fake, seed=3) == pytest.approx(2.7254041, rel=1e-6)
+
+
 # ---- exactness ----
 
 

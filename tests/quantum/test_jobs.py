@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hqgan.errors import UsageError
 from hqgan.quantum import Circuit, Expectations, Operation, Probabilities, layered, simulate
 from hqgan.quantum.backends import Bill, Device, DeviceError, Order, Status, open_backend
+from hqgan.quantum.jobs import device as module
 from hqgan.quantum.jobs import estimating, sampling
 from hqgan.quantum.jobs.packing import copies, items_of, measured, rows_of
 from hqgan.quantum.lowering import lower
@@ -236,6 +237,17 @@ def test_failures_of_the_network_are_waited_out_and_others_are_not() -> None:
     with pytest.raises(DeviceError, match="account was closed"):
         on.wait(order, on.submit(order, "tag"))
     assert pickle.loads(pickle.dumps(away)).transient
+
+
+def test_only_failures_in_a_row_use_up_the_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LONGEST_WAIT", 0.001)
+    row = [DeviceError("no network", transient=True)] * module.PATIENCE
+    on = Device(Scripted(*row, "running", *row, "done"), shots=100)
+    order = order_of(layered(2, 1), on)
+    assert on.wait(order, on.submit(order, "tag")).qpu_seconds == 2.5
+    on = Device(Scripted(*row, row[0], "done"), shots=100)
+    with pytest.raises(DeviceError, match="no network"):
+        on.wait(order, on.submit(order, "tag"))
 
 
 def test_what_a_vendor_raises_is_passed_on_in_words() -> None:

@@ -1,7 +1,7 @@
 """Laws that hold for every circuit: norm, inverses, real arithmetic, batching, derivatives."""
 
 import math
-from dataclasses import replace
+from dataclasses import is_dataclass, replace
 
 import pytest
 import torch
@@ -15,6 +15,7 @@ from hqgan.quantum import (
     Probabilities,
     Slot,
     layered,
+    schedule,
     simulate,
     state,
 )
@@ -218,3 +219,11 @@ def test_the_backward_pass_keeps_no_more_states_than_announced(names, samples: i
     one_state = samples * 2**9 * (4 if circuit.is_real else 8)
     gates_and_angles = 2**20
     assert sum(kept.values()) <= saved_states(circuit) * one_state + gates_and_angles
+
+
+def test_what_is_shared_between_calls_cannot_be_changed() -> None:
+    """Plans are cached: a change would reach every circuit like it."""
+    parts = [one for one in vars(schedule).values() if is_dataclass(one)]
+    assert len(parts) > 4
+    for part in parts:
+        assert part.__dataclass_params__.frozen, part
