@@ -7,7 +7,6 @@ With `KILLS` of 500 every single operation of a training fails once; else a samp
 
 import errno
 import itertools
-import os
 import random
 import shutil
 from collections import Counter
@@ -16,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from faults.amounts import ALL, KILLS
 from faults.canonical import contents
 from faults.commands import Command, Place, augmentation, comparison, study, training
 from faults.crashing import Answer, Server
@@ -24,8 +24,6 @@ from faults.paid import hardware_order
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(7200)]
 
-KILLS = int(os.environ.get("KILLS", "20"))
-ALL = 500  # KILLS from which no operation is left out
 CHAIN = 4  # failures of one command before it may finish
 SHARES = {augmentation: 0.2, comparison: 0.2, study: 0.2}  # of KILLS
 LASTING = 5  # one failure of so many does not go away

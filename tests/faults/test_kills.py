@@ -4,13 +4,13 @@
 few in the check of every commit.
 """
 
-import os
 import random
 import shutil
 from collections import Counter
 
 import pytest
 
+from faults.amounts import KILLS
 from faults.canonical import contents
 from faults.commands import Command, Place, augmentation, comparison, study, training
 from faults.crashing import DEATHS, Server, crashes, survive
@@ -19,7 +19,6 @@ from faults.paid import SERVICE, hardware_order
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(3600)]
 
-KILLS = int(os.environ.get("KILLS", "20"))
 SHARES = {training: 0.3, augmentation: 0.15, comparison: 0.2, study: 0.2}  # of all kills
 
 
