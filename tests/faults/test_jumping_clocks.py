@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from faults.amounts import every
+from faults.amounts import EVERY
 from faults.canonical import contents
 from faults.commands import Command, Place, augmentation, comparison, study, training
 from faults.crashing import Server
@@ -50,7 +50,7 @@ def test_a_paid_job_is_sent_once_whatever_the_clock_says(
     answer = preloaded.finish(order, out, **more)
     expected = contents(out)
     killed = 0
-    for operation in range(1, answer.operations + 1, every()):
+    for operation in range(1, answer.operations + 1, EVERY):
         shutil.rmtree(folder)
         died = preloaded.run(order, out, **jumping, operation=operation)
         killed += died.status < 0

@@ -23,7 +23,7 @@ import pytest
 import torch
 import yaml
 
-from faults.amounts import every
+from faults.amounts import EVERY
 from faults.tampering import VALUES, Canary
 from hqgan import cli
 from hqgan.training import train
@@ -320,5 +320,5 @@ def test_of_some_files_tampered_in_results_a_page_or_a_sentence_comes(
 def test_of_files_tampered_in_results_a_page_or_a_sentence_comes(
     tried: Callable[..., None], folders: dict[str, Path], tmp_path: Path
 ) -> None:
-    for kind, *case in cases(folders, tmp_path / "owned", EACH // every()):
+    for kind, *case in cases(folders, tmp_path / "owned", EACH // EVERY):
         tried(folders[kind], kind, *case)

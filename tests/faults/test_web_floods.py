@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from faults.amounts import every
+from faults.amounts import EVERY
 from hqgan.app.limits import (
     CONNECTIONS,
     CONNECTIONS_OF_ADDRESS,
@@ -46,7 +46,7 @@ from web_attacks import (
 pytest.importorskip("gradio")
 
 QUIET = 20.0  # seconds for a visitor during a flood, on two cores that the flood uses too
-FUZZED = 4000 // every()
+FUZZED = 4000 // EVERY
 SLACK = 5.0  # seconds
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
