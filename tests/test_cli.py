@@ -499,6 +499,22 @@ def test_ctrl_c_elsewhere_is_no_traceback(
     refused(said, 130, "interrupted")
 
 
+def test_memory_that_is_used_up_is_a_line_of_its_own(
+    hqgan: Command, run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Also where Python had no memory left for the end of the line that it was writing."""
+
+    def exhausted(*arguments: object, **named: object) -> None:
+        sys.stderr.write("Exception ignored on building sys.unraisablehook arguments")
+        raise MemoryError
+
+    monkeypatch.setattr("hqgan.workflows.sample", exhausted)
+    said = hqgan("sample", run, "--n=3", f"--out={tmp_path / 'out'}")
+    assert said.code == 1
+    assert said.out == ""
+    assert said.err.splitlines()[-1].startswith("error: the memory of this machine is used up")
+
+
 def test_of_several_processes_the_first_speaks(
     hqgan: Command, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

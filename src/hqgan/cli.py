@@ -42,6 +42,7 @@ from hqgan.console import (
     fail,
     going_to,
     interruptible,
+    make_room,
     propose,
     say,
     stages,
@@ -318,8 +319,10 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         fail("interrupted; the same command starts again", 130)
     except Exception as error:
+        make_room()
         if words := shortage(error):
-            fail(words, HqganError.exit_code)
+            # Without memory not even Python's own complaints get their ends of line.
+            fail(words, HqganError.exit_code, apart=True)
         shown = getattr(error, "format_message", None)  # click's own usage errors
         if shown is None:
             raise

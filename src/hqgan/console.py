@@ -35,12 +35,22 @@ screen = Console(stderr=True, emoji=False)  # ":cat:" in a path stays what it is
 QUIET_FOR = 2.0  # seconds between plain lines of one stage
 NOTHING_WRITTEN = "nothing was written; the same command starts again"
 IS_FIRST_PROCESS = os.environ.get("RANK", "0") == "0"  # set by torchrun
+_reserve = bytearray(4 << 20)
 
 
-def fail(message: str, code: int) -> NoReturn:
-    """Print what went wrong as one paragraph, in every process, and leave."""
+def make_room() -> None:
+    """Give back memory that was kept for last words: there may be no other left to print them."""
+    _reserve.clear()
+
+
+def fail(message: str, code: int, apart: bool = False) -> NoReturn:
+    """Print what went wrong as one paragraph, in every process, and leave.
+
+    `apart`, an empty line comes first: something may have left its own line unfinished.
+    """
+    make_room()
     lines = (line.strip() for line in f"error: {message}".splitlines())
-    text = on_terminal(" ".join(line for line in lines if line))
+    text = "\n" * apart + on_terminal(" ".join(line for line in lines if line))
     screen.print(text, style="red", highlight=False, markup=False, soft_wrap=True)
     sys.exit(code)
 

@@ -84,6 +84,7 @@ def run(request: dict[str, Any], telling: int) -> None:
         "bytes": (resource.RLIMIT_FSIZE, 0),
         "files": (resource.RLIMIT_NOFILE, len(os.listdir("/proc/self/fd"))),
         "memory": (resource.RLIMIT_AS, pages_of_address_space() * resource.getpagesize()),
+        "computing": (resource.RLIMIT_CPU, 0),
     }
     for name, (limit, held) in limits.items():
         if name in request:

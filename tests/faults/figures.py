@@ -1,11 +1,11 @@
-"""The figures that `make faults` prints at its end, summed over the processes of pytest-xdist.
+"""The figures that `make faults` prints at its end, of all processes of pytest-xdist together.
 
 A test adds to `figures` what has just been survived, under a name of its own choice:
 `figures["full disks: a sentence"] += 1`. Names that begin with a space are parts of the row above,
-those with "requests served" in them are requests of the web page, and those that end with MB are no
-numbers of anything; the rest are bad inputs in modules whose names begin as `BAD_INPUTS` do, faults
-in all others. A test ends at the first thing that is not survived, so each one that fails has lost
-one.
+those with "requests served" in them are requests of the web page, and those that end with MB or ms
+are measured, of which the largest is printed; the rest are bad inputs in modules whose names begin
+as `BAD_INPUTS` do, faults in all others. A test ends at the first thing that is not survived, so
+each one that fails has lost one.
 """
 
 import time
@@ -25,6 +25,7 @@ BAD_INPUTS = (
     "test_hostile_",
     "test_nothing_",
 )
+MEASURED = (", MB", ", ms")
 LOAD, SERVED = "test_web_load", "requests served"
 # Modules whose tests are one fault each, and what they survived.
 ONE_EACH = {
@@ -49,7 +50,7 @@ def kind(module: str) -> str:
 
 def summed(name: str, key: str) -> str | None:
     """The kind that a row counts for; None for parts of other rows, and for what is no number."""
-    if name.startswith(" ") or name.endswith("MB"):
+    if name.startswith(" ") or name.endswith(MEASURED):
         return None
     if SERVED in name:
         return REQUESTS
@@ -78,7 +79,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_testnodedown(node: Any, error: object) -> None:
     """Add what a process of pytest-xdist has sent."""
     for key, found in getattr(node, "workeroutput", {}).get("faults", {}).items():
-        node.config.stash[FIGURES][key].update(found)
+        counted = node.config.stash[FIGURES][key]
+        for name, count in found.items():
+            seen = counted[name]
+            counted[name] = max(seen, count) if name.endswith(MEASURED) else seen + count
 
 
 def reports(reporter: pytest.TerminalReporter, *outcomes: str) -> list[pytest.TestReport]:

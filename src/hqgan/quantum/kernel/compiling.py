@@ -4,6 +4,7 @@ Two kinds of function: `inline` ones melt into their callers, and the few `entry
 Python calls; only these are compiled to machine code of their own and cached.
 """
 
+import _thread
 import hashlib
 import sys
 import threading
@@ -53,21 +54,23 @@ _announced = threading.Event()
 
 @contextmanager
 def announced_if_slow() -> Iterator[None]:
-    """Around a first call: after `PATIENCE` seconds say, once a process, why it takes so long."""
+    """Around a first call: after `PATIENCE` seconds say, once a process, why it takes so long.
+
+    By a thread that nobody waits for: `threading.Thread.start` waits for ever for one that had no
+    memory to begin with (python/cpython#140746).
+    """
+    returned = threading.Event()
 
     def announce() -> None:
-        if not _announced.is_set():
-            _announced.set()
+        if not returned.wait(PATIENCE) and not _announced.is_set():
             message = (
                 "compiling the circuit kernel, once for each kind of circuit; about 20 seconds"
             )
             print(f"hqgan: {message}", file=sys.stderr, flush=True)
+            _announced.set()
 
-    timer = threading.Timer(PATIENCE, announce)
-    timer.daemon = True
-    timer.start()
+    _thread.start_new_thread(announce, ())
     try:
         yield
     finally:
-        timer.cancel()
-        timer.join()
+        returned.set()
