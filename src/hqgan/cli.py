@@ -42,6 +42,7 @@ from hqgan.console import (
     fail,
     going_to,
     interruptible,
+    last_words,
     make_room,
     propose,
     say,
@@ -321,8 +322,7 @@ def main() -> None:
     except Exception as error:
         make_room()
         if words := shortage(error):
-            # Without memory not even Python's own complaints get their ends of line.
-            fail(words, HqganError.exit_code, apart=True)
+            last_words(words, HqganError.exit_code)
         shown = getattr(error, "format_message", None)  # click's own usage errors
         if shown is None:
             raise

@@ -43,15 +43,20 @@ def make_room() -> None:
     _reserve.clear()
 
 
-def fail(message: str, code: int, apart: bool = False) -> NoReturn:
-    """Print what went wrong as one paragraph, in every process, and leave.
-
-    `apart`, an empty line comes first: something may have left its own line unfinished.
-    """
-    make_room()
+def fail(message: str, code: int) -> NoReturn:
+    """Print what went wrong as one paragraph, in every process, and leave."""
     lines = (line.strip() for line in f"error: {message}".splitlines())
-    text = "\n" * apart + on_terminal(" ".join(line for line in lines if line))
+    text = on_terminal(" ".join(line for line in lines if line))
     screen.print(text, style="red", highlight=False, markup=False, soft_wrap=True)
+    sys.exit(code)
+
+
+def last_words(message: str, code: int) -> NoReturn:
+    """`fail` where there may be no memory: by the least of Python, which is not sound then.
+
+    An empty line comes first, because Python's own complaints may lack their ends of line.
+    """
+    sys.stderr.write(f"\nerror: {on_terminal(message)}\n")
     sys.exit(code)
 
 
