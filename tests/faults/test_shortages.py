@@ -110,9 +110,6 @@ NATIVE = (-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS)
 # needs (python/cpython#132508). The system ends it here; it would not end a process that waits.
 ENDLESS = -signal.SIGXCPU
 COMPUTING = 60  # seconds of a processor; a command here takes 3
-# Nor are its frames sound without memory ("'frame' object is not callable", in the middle of `re`):
-# one limit of a command may end without a sentence, two are a fault of ours.
-BROKEN = 1
 SHORTAGES = {  # how much more there is than the process begins with
     "file descriptors": [{"files": number} for number in range(5)],
     "memory": [
@@ -129,22 +126,17 @@ def test_what_is_used_up_is_an_error_and_no_damage(
     command: Command, what: str, place: Place, server: Server, figures: Counter[str]
 ) -> None:
     arguments, folder, expected = unbroken(command, place, server)
-    broken = 0
     for limit in SHORTAGES[what]:
         answer = server.run(arguments, folder, **limit)
         if what == "memory" and answer.status in NATIVE:
             figures["memory used up: ended by a library, as by a kill; the same result"] += 1
         elif what == "memory" and answer.status == ENDLESS:
             figures["memory used up: Python had to be ended by hand; the same result"] += 1
-        elif what == "memory" and answer.status and "\nerror: " not in "\n" + answer.log:
-            broken += 1
-            assert broken <= BROKEN, answer.log
-            figures["memory used up: Python broke, no sentence; the same result"] += 1
         elif answer.status:
-            log = answer.log
-            if any(words in log for words in IN_THREADS):
-                log = log.replace("Traceback", "traceback of what Python ignored")
-            assert_refusal(answer.status, log)
+            if not any(words in answer.log for words in IN_THREADS):
+                assert_refusal(answer.status, answer.log)
+            assert answer.status == 1, answer.log
+            assert "\nerror: " in "\n" + answer.log, answer.log
             figures[f"{what} used up: a sentence, and the same result afterwards"] += 1
         server.finish(arguments, folder)
         assert contents(folder) == expected
